@@ -1,0 +1,184 @@
+"""Pretrained vision transformers as feature extractors; the only module that loads them.
+
+An image enters as float in 0..1 and is normalised here with the backbone's own mean and deviation, so nothing outside
+can normalise it twice or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any, cast
+
+import timm
+import torch
+from safetensors.torch import load
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from sdlora.backbones.glyph_vit import glyph_vit
+from sdlora.errors import ConfigError, DataError
+from sdlora.registry import nearest
+
+SHIPPED = "glyph_vit"
+UNTRAINED = "untrained_vit"
+FEW_TOKENS = 64  # below this, PyTorch's fused attention is slower than the explicit one in a CPU backward pass
+
+
+class Backbone(nn.Module):
+    """A vision transformer and its input normalisation.
+
+    Args:
+        model: A timm ``VisionTransformer``.
+        name: What recipes and manifests call it.
+        mean: Per-channel mean of its training images, fraction.
+        std: Per-channel standard deviation, fraction.
+        sha256: Digest of its weights; computed when absent.
+
+    Shape:
+        Input (N, 3, H, W) float in 0..1; output features (N, D): the class token after the final norm (the mean token
+        where the model was trained so).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: VisionTransformer,
+        *,
+        name: str,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+        sha256: str | None = None,
+    ) -> None:
+        super().__init__()
+        model.reset_classifier(0)
+        if model.patch_embed.num_patches <= FEW_TOKENS:
+            for block in model.blocks:
+                block.attn.fused_attn = False
+        self.model = model.eval().requires_grad_(False)
+        self.name = name
+        self.sha256 = sha256 or digest(model)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def feature_dim(self) -> int:
+        """Width D of the features."""
+        return cast(int, self.model.num_features)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input, pixels."""
+        return cast(int, self.model.patch_embed.img_size[0])
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Map images from 0..1 to the range the model was pretrained on."""
+        return (images - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
+            raise DataError(
+                f"images of {images.shape[-2]} x {images.shape[-1]} pixels for backbone {self.name}",
+                expected=f"{self.image_size} x {self.image_size}",
+            )
+        tokens = self.model.forward_features(self.normalise(images))
+        return cast(Tensor, self.model.forward_head(tokens, pre_logits=True))
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stay in evaluation mode: no method here uses dropout or drop-path in the backbone."""
+        return super().train(False)
+
+
+def load_backbone(name: str, **options: Any) -> Backbone:
+    """Build a backbone by name.
+
+    Args:
+        name: ``"glyph_vit"`` (shipped), ``"untrained_vit"`` (random and tiny, for trials and tests), or a timm name
+            *with* its weight tag, such as ``"vit_base_patch16_224.augreg2_in21k_ft_in1k"``.
+        options: Keyword arguments of `untrained_vit`, for that name alone.
+
+    Raises:
+        ConfigError: If the name is unknown, untagged, not a plain vision transformer, or would fetch by URL.
+    """
+    if name == UNTRAINED:
+        return untrained_vit(**options)
+    if options:
+        raise ConfigError(f"backbone {name} takes no options, got {', '.join(options)}")
+    if name == SHIPPED:
+        return shipped()
+    return _from_timm(name)
+
+
+def shipped() -> Backbone:
+    """Load the backbone in this package, pretrained on rendered characters (docs/backbone.md).
+
+    Raises:
+        ConfigError: If its file does not have the recorded sha256.
+    """
+    folder = resources.files("sdlora.backbones").joinpath("weights")
+    data = folder.joinpath("glyph_vit.safetensors").read_bytes()
+    expected = folder.joinpath("glyph_vit.sha256").read_text(encoding="utf-8").split()[0]
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise ConfigError(
+            f"the shipped backbone is damaged (sha256 {found[:8]}, expected {expected[:8]})",
+            fix="pip install --force-reinstall --no-deps sdlora",
+        )
+    weights = {key: value.float() for key, value in load(data).items()}
+    model = glyph_vit(num_classes=len(weights["head.bias"]))
+    model.load_state_dict(weights)
+    return Backbone(model, name=SHIPPED, sha256=found)
+
+
+def untrained_vit(
+    *, width: int = 32, depth: int = 2, num_heads: int = 2, image_size: int = 16, patch_size: int = 8, seed: int = 0
+) -> Backbone:
+    """Build a random vision transformer that starts in milliseconds."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VisionTransformer(
+            img_size=image_size,
+            patch_size=patch_size,
+            embed_dim=width,
+            depth=depth,
+            num_heads=num_heads,
+            num_classes=0,
+        )
+    return Backbone(model, name=UNTRAINED)
+
+
+def _from_timm(name: str) -> Backbone:
+    if ":" in name or "/" in name:
+        raise ConfigError(f'backbone "{name}" names a place, not a timm model', expected="a timm name with its tag")
+    base, _, tag = name.partition(".")
+    if not timm.is_model(base):
+        known = [SHIPPED, UNTRAINED, *timm.list_models("vit_*")]
+        close = nearest(base, known)
+        raise ConfigError(
+            f'no backbone is called "{name}"',
+            expected="glyph_vit, or a timm vision transformer with its weight tag",
+            fix=f'did you mean "{close}"?' if close else "sdlora list backbones",
+        )
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{base}.*")]
+    if tag not in tags:
+        raise ConfigError(
+            f'backbone "{name}" names no set of weights',
+            expected=f"{base}.TAG with TAG one of {', '.join(tags)}" if tags else "a timm model with weights",
+        )
+    model = timm.create_model(name, pretrained=True)
+    if not isinstance(model, VisionTransformer):
+        raise ConfigError(f'backbone "{name}" is no timm VisionTransformer', expected="a vit_* model")
+    config = model.pretrained_cfg
+    return Backbone(model, name=name, mean=config["mean"], std=config["std"])
+
+
+def digest(model: nn.Module) -> str:
+    """Return the sha256 over names, shapes and bytes of a model's state."""
+    total = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        total.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+        total.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
