@@ -27,16 +27,16 @@ from sdlora.backbones.glyph_vit import glyph_vit
 from sdlora.datasets.distortion import distort
 from sdlora.datasets.glyphs import HELD_OUT_SCRIPTS, characters, draw_masters
 
-EMA = 0.9995  # weight of the past in the running mean of the weights, per step
+EMA = 0.998  # weight of the past in the running mean of the weights, per step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/pretraining"))
-    parser.add_argument("--images", type=int, default=5_000_000, help="length of the schedule, images")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--lr", type=float, default=2e-3, help="peak learning rate")
-    parser.add_argument("--muon", action="store_true", help="Muon for the matrices of the blocks, AdamW for the rest")
+    parser.add_argument("--images", type=int, default=3_000_000, help="length of the schedule, images")
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--lr", type=float, default=2.5e-3, help="peak learning rate")
+    parser.add_argument("--no-muon", action="store_true", help="AdamW for all, not Muon for the matrices of the blocks")
     parser.add_argument("--stop-after", type=int, default=None, help="stop early after this many images (for trials)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -50,7 +50,7 @@ def main() -> None:
         block.attn.fused_attn = False
     model = model.to(memory_format=torch.channels_last)
     average = {key: value.detach().clone() for key, value in model.state_dict().items()}
-    optimizers = make_optimizers(model, args.lr, muon=args.muon)
+    optimizers = make_optimizers(model, args.lr, muon=not args.no_muon)
     step = restore(args.out, model, average, optimizers)
     steps = args.images // args.batch
     last = steps if args.stop_after is None else min(steps, args.stop_after // args.batch)
@@ -80,7 +80,7 @@ def main() -> None:
         if step % 100 == 0:
             speed = (step - first) * args.batch / (time.perf_counter() - started)
             log(args.out, {"step": step, "images": step * args.batch, "loss": loss.item(), "images_per_second": speed})
-        if step % 2000 == 0 or step == last:
+        if step % 500 == 0 or step == last:
             store(args.out, step, model, average, optimizers)
             log(args.out, {"step": step, "images": step * args.batch, **score(average, masters)})
     ship = {key: value.to(torch.float16).contiguous() for key, value in average.items()}
