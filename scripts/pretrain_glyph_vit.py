@@ -163,7 +163,11 @@ def log(folder: Path, row: dict[str, float]) -> None:
 
 
 def store(
-    folder: Path, step: int, model: VisionTransformer, average: dict[str, Tensor], optimizers: list[torch.optim.Optimizer]
+    folder: Path,
+    step: int,
+    model: VisionTransformer,
+    average: dict[str, Tensor],
+    optimizers: list[torch.optim.Optimizer],
 ) -> None:
     tensors = {"step": torch.tensor(step)}
     tensors |= {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}

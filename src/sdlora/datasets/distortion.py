@@ -1,7 +1,7 @@
 """Distort character masters into pictures: the augmentation of pretraining, and one half of the offline benchmarks.
 
-A master is bent (affine and elastic), its strokes are thinned or fattened, then it is painted with two colours, shading,
-blur and noise. Everything runs on a whole batch and draws from one generator, so a seed fixes every pixel.
+Its strokes are thinned or fattened, it is bent (affine and elastic), painted with two colours and shading, blurred and
+roughened with noise. Everything runs on a whole batch and draws from one generator, so a seed fixes every pixel.
 
 Letters: N images, S side of a master, P side of a picture.
 """
@@ -84,7 +84,7 @@ def bend(
     grid = F.affine_grid(theta, [count, 1, size, size], align_corners=False)
     nodes = torch.randn((count, 2, 5, 5), generator=generator) * elastic
     wobble = F.interpolate(nodes, size=(size, size), mode="bicubic", align_corners=True)
-    return F.grid_sample(masters, grid + wobble.permute(0, 2, 3, 1), align_corners=False)
+    return F.grid_sample(masters, grid + wobble.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
 
 
 def paint(ink: Tensor, generator: torch.Generator) -> Tensor:

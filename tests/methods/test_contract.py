@@ -1,0 +1,202 @@
+"""What every method must hold, whatever it does; a new method inherits all of it by registering."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from teaching import SIZE, data_of, make_tasks, teach
+
+from sdlora.backbones.vit import load_backbone
+from sdlora.methods import METHODS, Method
+
+# Options besides the defaults under which the contract must hold too.
+VARIANTS: dict[str, list[dict[str, object]]] = {
+    "sdlora": [
+        {"preset": "paper"},
+        {"preset": "released"},
+        {"preset": "continuous"},
+        {"rank": 4, "rank_schedule": [[1, 2]]},
+        {"distill_threshold": 0.9},
+    ],
+}
+CASES = [(name, {}) for name in METHODS] + [(name, o) for name, options in VARIANTS.items() for o in options]
+TASKS = make_tasks(3, 2, 4)
+
+
+def build(name: str, options: dict[str, object]) -> Method:
+    torch.manual_seed(0)
+    return METHODS.get(name)(load_backbone("untrained_vit"), **options)
+
+
+def pictures(count: int = 5, seed: int = 7) -> torch.Tensor:
+    return torch.rand(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case[0] + "".join(f"-{k}={v}" for k, v in case[1].items()))
+def case(request):
+    return request.param
+
+
+def test_every_method_is_here():
+    assert {name for name, _ in CASES} == set(METHODS.names())
+    assert len(METHODS.names()) >= 6
+
+
+def test_is_final_and_says_what_it_is(case):
+    kind = METHODS.get(case[0])
+    assert kind.__mro__[1] is Method, "a method is Method's direct child: share code by functions and adapters"
+    assert kind.__doc__
+    assert kind.facts.source
+    assert isinstance(kind.mergeable, bool)
+
+
+def test_logits_cover_the_classes_seen(case):
+    method = build(*case)
+    for task in TASKS:
+        teach(method, [task])
+        assert method(pictures()).shape == (5, task.num_seen)
+
+
+def test_losses_are_finite_scalars_with_gradient(case):
+    method = build(*case)
+    if method.num_epochs == 0:
+        assert not [p for p in method.parameters() if p.requires_grad]
+        return
+    seen: dict[int, bool] = {}
+    for task in TASKS[:2]:
+        data = data_of(task)
+        method.begin_task(task)
+        method.prepare(data)
+        params = [p for group in method.param_groups() for p in group["params"]]
+        assert len({id(p) for p in params}) == len(params)
+        assert {id(p) for p in params} == {id(p) for p in method.parameters() if p.requires_grad}
+        seen = {id(p): False for p in params}
+        optimizer = torch.optim.SGD(params, lr=0.05)
+        for images, labels in data.train:
+            optimizer.zero_grad()
+            terms = method.losses(images, labels)
+            assert terms
+            assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
+            sum(terms.values()).backward()
+            for p in params:
+                seen[id(p)] |= p.grad is not None and bool(p.grad.any())
+            optimizer.step()
+        assert all(seen.values()), "every trained parameter must get a gradient from the loss"
+        method.end_task(data)
+
+
+def test_what_is_frozen_keeps_its_bits(case):
+    method = build(*case)
+    teach(method, TASKS[:1])
+    task = TASKS[1]
+    data = data_of(task)
+    method.begin_task(task)
+    method.prepare(data)
+    trained = {id(p) for group in method.param_groups() for p in group["params"]}
+    before = {n: p.detach().clone() for n, p in method.named_parameters() if id(p) not in trained}
+    if method.num_epochs != 0:
+        optimizer = torch.optim.AdamW([p for g in method.param_groups() for p in g["params"]], lr=0.1, weight_decay=0.1)
+        for images, labels in data.train:
+            optimizer.zero_grad()
+            sum(method.losses(images, labels).values()).backward()
+            optimizer.step()
+    after = dict(method.named_parameters())
+    for name, value in before.items():
+        assert torch.equal(after[name], value), name
+
+
+def test_same_seed_same_bits(case):
+    first, second = (teach(build(*case), TASKS, seed=3) for _ in range(2))
+    state = second.state_dict()
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, state[key]), key
+    assert torch.equal(first(pictures()), second(pictures()))
+
+
+def test_replay_and_strict_load_restore(case):
+    taught = teach(build(*case), TASKS)
+    fresh = build(*case)
+    for task in TASKS:
+        fresh.begin_task(task)
+    fresh.load_state_dict(taught.state_dict(), strict=True)
+    assert torch.equal(fresh(pictures()), taught(pictures()))
+
+
+def test_only_begin_task_changes_keys(case):
+    method = build(*case)
+    for task in TASKS:
+        data = data_of(task)
+        method.begin_task(task)
+        keys = set(method.state_dict())
+        method.prepare(data)
+        if method.num_epochs != 0:
+            sum(method.losses(*data.train.batches[0]).values()).backward()
+        method(pictures())
+        method.end_task(data)
+        assert set(method.state_dict()) == keys
+
+
+def test_restored_in_the_middle_it_goes_on_alike(case):
+    straight = teach(build(*case), TASKS)
+    halfway = teach(build(*case), TASKS[:2])
+    fresh = build(*case)
+    for task in TASKS[:2]:
+        fresh.begin_task(task)
+    fresh.load_state_dict(halfway.state_dict(), strict=True)
+    teach(fresh, TASKS[2:])
+    for key, value in straight.state_dict().items():
+        assert torch.equal(value, fresh.state_dict()[key]), key
+
+
+def test_a_prediction_does_not_depend_on_its_neighbours(case):
+    method = teach(build(*case), TASKS)
+    method.requires_grad_(False)
+    images = pictures(8)
+    together = method(images)
+    alone = torch.cat([method(image[None]) for image in images])
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(1))
+    shuffled = method(images[order])
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.allclose(together[order], shuffled, atol=1e-5)
+    assert torch.equal(together.argmax(1), alone.argmax(1))
+
+
+def test_forward_changes_nothing(case):
+    method = teach(build(*case), TASKS[:2])
+    method.requires_grad_(False)
+    before = {key: value.clone() for key, value in method.state_dict().items()}
+    first = method(pictures())
+    method.train()
+    assert torch.equal(method(pictures()), first)
+    method.eval()
+    assert torch.equal(method(pictures()), first)
+    for key, value in method.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+def test_a_copy_is_independent(case):
+    method = teach(build(*case), TASKS[:2])
+    expected = method(pictures())
+    twin = copy.deepcopy(method)
+    assert torch.equal(twin(pictures()), expected)
+    teach(twin, TASKS[2:])
+    assert torch.equal(method(pictures()), expected)
+
+
+def test_bfloat16_autocast(case):
+    method = build(*case)
+    teach(method, TASKS[:2], lr=0.01, autocast=True)
+    method.requires_grad_(False)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = method(pictures()).float()
+    exact = method(pictures())
+    assert torch.isfinite(logits).all()
+    assert torch.allclose(logits, exact, atol=0.05 * float(exact.abs().max()) + 0.02)
+
+
+def test_one_class_a_task_and_uneven_tasks(case):
+    method = teach(build(*case), make_tasks(2, 1, 5))
+    assert method(pictures()).shape == (5, 8)
+    assert torch.isfinite(method(pictures())).all()
