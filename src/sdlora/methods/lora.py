@@ -1,0 +1,71 @@
+"""Plain LoRA, one task after another: one low-rank pair in each projection that every task goes on training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, cast
+
+from torch import Tensor
+
+from sdlora.adapters import LoRALinear, inject
+from sdlora.backbones.vit import Backbone
+from sdlora.heads import LinearHead
+from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
+from sdlora.task import Task
+
+
+@METHODS.register("lora")
+class LoRA(Method):
+    """Train the same low-rank pairs, and the newest block of the head, on each task in turn.
+
+        h' = W0 x + (alpha / rank) B A x     (arXiv 2106.09685, eq. 3)
+
+    Args:
+        backbone: What is adapted; it stays frozen.
+        targets: Projections to adapt.
+        rank: Rank of each pair.
+        alpha: The update is multiplied by alpha / rank.
+        head_init: How a new block of the head starts, see `sdlora.heads.LinearHead`.
+        head_lr_scale: Multiplies the learning rate of the head.
+    """
+
+    facts: ClassVar[Facts] = Facts(
+        trains="one low-rank pair in each projection",
+        source="arXiv 2106.09685, trained on task after task",
+        rehearsal_free=True,
+        one_pass=True,
+        end_to_end=True,
+    )
+    mergeable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        targets: Sequence[str] = ("qkv:q", "qkv:v"),
+        rank: int = 10,
+        alpha: float = 10.0,
+        head_init: str = "default",
+        head_lr_scale: float = 1.0,
+    ) -> None:
+        super().__init__(backbone)
+        adapters = inject(
+            backbone.model, targets, lambda base, rows: LoRALinear(base, rows, rank=rank, alpha=alpha)
+        ).values()
+        self._pairs = tuple(pair for adapter in adapters for pair in adapter.pairs)  # registered in the backbone
+        self.head = LinearHead(backbone.feature_dim, init=head_init)
+        self.head_lr_scale = head_lr_scale
+
+    def begin_task(self, task: Task) -> None:
+        self.head.grow(task.num_classes)
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
+
+    def param_groups(self) -> list[ParamGroup]:
+        pairs = [factor for pair in self._pairs for factor in (pair.lora_A, pair.lora_B)]
+        head = [p for p in self.head.parameters() if p.requires_grad]
+        return [{"params": pairs}, {"params": head, "lr_scale": self.head_lr_scale}]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.head(self.backbone(images)))

@@ -1,0 +1,95 @@
+"""SD-LoRA: learned magnitudes over low-rank directions that accumulate, with rank reduction and distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, cast
+
+from torch import Tensor
+
+from sdlora.adapters import PRESETS, RankSchedule, SDLoRAAdapters
+from sdlora.backbones.vit import Backbone
+from sdlora.heads import LinearHead
+from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
+from sdlora.task import Task, TaskData
+
+
+@METHODS.register("sdlora")
+class SDLoRA(Method):
+    """Learn a new direction for every task, and the magnitudes of all directions so far.
+
+        h' = W0 x + sum_k magnitude_k direction_k x, over all tasks k so far     (arXiv 2501.13198, eq. 4)
+
+    Trained on task t: its pair of low-rank factors in each projection, every magnitude, and the newest block of the
+    head, by the cross-entropy over the classes of the task (eq. 1). Everything folds into W0.
+
+    Args:
+        backbone: What is adapted; it stays frozen.
+        targets: Projections to adapt; the paper takes the query and value projections of every block.
+        rank: Rank of the first task's direction.
+        preset: ``"paper"``, ``"released"`` or ``"continuous"``, see `sdlora.adapters.presets`.
+        rank_schedule: SD-LoRA-RR: ``"paper"`` (0.8 of `rank` from task 4 on, 0.6 from task 8 on), or pairs
+            [task, rank]; tasks count from 0. None keeps `rank`.
+        distill_threshold: SD-LoRA-KD: a direction that the old ones explain up to this fraction of its square norm
+            is handed over to them and not kept; the paper uses 9e-4. None keeps all.
+        head_init: How a new block of the head starts, see `sdlora.heads.LinearHead`.
+        head_lr_scale: Multiplies the learning rate of the head.
+
+    Source:
+        arXiv 2501.13198. The released code (8bacded) also reloads the backbone for every task and reads old directions
+        from disk in each step; neither changes what is computed, and nothing of it is here.
+    """
+
+    facts: ClassVar[Facts] = Facts(
+        trains="low-rank directions and their magnitudes",
+        source="arXiv 2501.13198",
+        rehearsal_free=True,
+        one_pass=True,
+        end_to_end=True,
+    )
+    mergeable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        targets: Sequence[str] = ("qkv:q", "qkv:v"),
+        rank: int = 10,
+        preset: str = "continuous",
+        rank_schedule: Literal["paper"] | Sequence[tuple[int, int]] | None = None,
+        distill_threshold: float | None = None,
+        head_init: str = "default",
+        head_lr_scale: float = 1.0,
+    ) -> None:
+        super().__init__(backbone)
+        self.adapters = SDLoRAAdapters(
+            backbone.model,
+            targets,
+            preset=PRESETS.get(preset),
+            ranks=RankSchedule.of(rank, rank_schedule),
+            distill_threshold=distill_threshold,
+        )
+        self.head = LinearHead(backbone.feature_dim, init=head_init)
+        self.head_lr_scale = head_lr_scale
+        self.num_tasks = 0
+
+    def begin_task(self, task: Task) -> None:
+        self.adapters.begin_task(task.index)
+        self.head.grow(task.num_classes)
+        self.num_tasks = task.index + 1
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
+
+    def param_groups(self) -> list[ParamGroup]:
+        head = [p for p in self.head.parameters() if p.requires_grad]
+        return [{"params": self.adapters.trained()}, {"params": head, "lr_scale": self.head_lr_scale}]
+
+    def end_task(self, data: TaskData) -> None:
+        self.adapters.end_task()
+
+    def report(self) -> dict[str, float | list[float]]:
+        return self.adapters.report(self.num_tasks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.head(self.backbone(images)))
