@@ -1,0 +1,102 @@
+"""The only place where names become objects."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import sdlora.datasets
+import sdlora.methods  # noqa: F401  both fill their registries
+from sdlora.backbones.vit import Backbone, load_backbone
+from sdlora.config.schema import OptimSection, OrderFile, Recipe, StepsSection
+from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset
+from sdlora.engine.options import FitOptions, OptimOptions, Steps
+from sdlora.methods.base import METHODS, Method
+from sdlora.streams import Stream, make_stream
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe with its names made into objects.
+
+    Attributes:
+        recipe: What it was made of.
+        backbone: As it was pretrained; every method gets a copy of its own.
+        dataset: With images of the backbone's size.
+    """
+
+    recipe: Recipe
+    backbone: Backbone
+    dataset: Dataset
+
+    def method(self) -> Method:
+        """Make the method anew; its random numbers come from torch's global generator."""
+        options = self.recipe.method.model_dump(exclude={"name"})
+        return METHODS.get(self.recipe.method.name)(copy.deepcopy(self.backbone), **options)
+
+    def stream(self, seed: int) -> Stream:
+        """Divide the dataset into tasks for one seed; a joint method meets them all at once.
+
+        Raises:
+            ConfigError: If sizes or order do not fit the classes.
+            DataError: If a task has no images.
+        """
+        section = self.recipe.stream
+        order = section.class_order
+        stream = make_stream(
+            self.dataset,
+            num_tasks=section.num_tasks,
+            task_sizes=section.task_sizes,
+            class_order=seed if order == "seed" else Path(order.file) if isinstance(order, OrderFile) else order,
+        )
+        return stream.joined() if METHODS.get(self.recipe.method.name).joint else stream
+
+    def options(self, seed: int) -> FitOptions:
+        """Say how to train with one seed."""
+        run, optim = self.recipe.run, self.recipe.optim
+        given = self.recipe.data.model_dump(exclude_none=True, include=AUGMENT_KEYS)
+        return FitOptions(
+            seed=seed,
+            epochs=optim.epochs or 0,  # absent only where the method sets its own
+            batch_size=optim.batch_size,
+            optim=_optim(optim),
+            augment=replace(self.dataset.default_augment, **given),
+            device=run.device,
+            precision=run.precision,
+            deterministic=run.deterministic,
+            checkpoint_seconds=run.checkpoint_seconds,
+        )
+
+    def folder(self, seed: int) -> Path:
+        """Return the run folder of one seed."""
+        return Path(self.recipe.run.output_dir) / f"seed{seed}"
+
+
+AUGMENT_KEYS = {field.name for field in fields(AugmentOptions)}
+
+
+def build(recipe: Recipe) -> Experiment:
+    """Load what a recipe names; this is where weights may be fetched and images read.
+
+    Raises:
+        ConfigError: If the backbone cannot be had by that name.
+        DataError: If the dataset is not there, or not as it should be.
+    """
+    backbone = load_backbone(recipe.backbone.name, **recipe.backbone.options.model_dump())
+    root = Path(recipe.stream.root) if recipe.stream.root else None
+    options = recipe.data.model_dump(exclude_none=True, exclude=AUGMENT_KEYS)
+    dataset = DATASETS.get(recipe.stream.dataset)(root, backbone.image_size, **options)
+    return Experiment(recipe, backbone, dataset)
+
+
+def _optim(section: OptimSection) -> OptimOptions:
+    schedule = section.schedule
+    return OptimOptions(
+        name=section.name or "sgd",  # name and lr are absent only where no step is taken
+        lr=section.lr or 0.0,
+        momentum=section.momentum or 0.0,
+        weight_decay=section.weight_decay,
+        schedule=Steps(schedule.epochs, schedule.factor) if isinstance(schedule, StepsSection) else schedule,
+        clip_norm=section.clip_norm,
+    )
