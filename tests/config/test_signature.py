@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -17,23 +18,52 @@ class Thing:
         ranks: tuple[int, ...] = (),
         limit: float | None = None,
         bias: bool = True,
+        names: Sequence[str] = (),
+        steps: Literal["paper"] | Sequence[tuple[int, int]] | None = None,
         **others: Any,
     ) -> None: ...
 
 
 def test_keys_are_the_arguments_that_toml_can_express():
-    assert list(section_of(Thing).model_fields) == ["rank", "preset", "ranks", "limit", "bias"]
-    assert list(section_of(Thing, leave_out=("rank",)).model_fields) == ["preset", "ranks", "limit", "bias"]
+    assert list(section_of(Thing).model_fields) == ["rank", "preset", "ranks", "limit", "bias", "names", "steps"]
+    assert list(section_of(Thing, leave_out=("rank",)).model_fields) == [
+        "preset",
+        "ranks",
+        "limit",
+        "bias",
+        "names",
+        "steps",
+    ]
 
 
 def test_defaults_and_conversions():
     section = section_of(Thing)(rank=4, limit=2)
-    assert section.model_dump() == {"rank": 4, "preset": "a", "ranks": (), "limit": 2.0, "bias": True}
+    assert section.model_dump() == {
+        "rank": 4,
+        "preset": "a",
+        "ranks": (),
+        "limit": 2.0,
+        "bias": True,
+        "names": (),
+        "steps": None,
+    }
+    assert section_of(Thing)(rank=4, steps=((4, 8), (8, 6)), names=("a",)).steps == ((4, 8), (8, 6))
     assert isinstance(section.limit, float)
 
 
 @pytest.mark.parametrize(
-    "bad", [{}, {"rank": 0}, {"rank": 385}, {"rank": "4"}, {"rank": 4.0}, {"rank": True}, {"rank": 4, "bias": 1}]
+    "bad",
+    [
+        {},
+        {"rank": 0},
+        {"rank": 385},
+        {"rank": "4"},
+        {"rank": 4.0},
+        {"rank": True},
+        {"rank": 4, "bias": 1},
+        {"rank": 4, "names": "a"},
+        {"rank": 4, "steps": ((4,),)},
+    ],
 )
 def test_bounds_and_types_are_strict(bad):
     with pytest.raises(ValidationError):
@@ -66,6 +96,8 @@ def test_with_sections_keeps_whether_a_table_may_be_absent():
         ("ranks", "list of integers"),
         ("limit", "number"),
         ("bias", "true or false"),
+        ("names", "list of text"),
+        ("steps", 'one of "paper" or list of lists of 2 integers'),
     ],
 )
 def test_words(key, expected):

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from sdlora.config.schema import Section
 
 S = TypeVar("S", bound=Section)
+PLURALS = {"integer": "integers", "number": "numbers", "list": "lists"}
 PLAIN = (bool, int, float, str, NoneType)
 
 
@@ -62,7 +63,7 @@ def _is_plain(annotation: Any) -> bool:
         return _is_plain(parts[0])
     if origin is Literal:
         return all(isinstance(part, PLAIN) for part in parts)
-    if origin in (tuple, dict, Union, UnionType):
+    if origin in (tuple, Sequence, dict, Union, UnionType):
         return all(part is Ellipsis or _is_plain(part) for part in parts)
     return annotation in PLAIN
 
@@ -81,8 +82,10 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         return " or ".join(_words(part, metadata) for part in parts if part is not NoneType)
     if origin is Literal:
         return "one of " + ", ".join(f'"{part}"' for part in parts)
-    if origin is tuple:
-        return "list of " + _words(parts[0], []).replace("integer", "integers", 1).replace("number", "numbers", 1)
+    if origin in (tuple, Sequence):
+        count = "" if origin is Sequence or Ellipsis in parts else f"{len(parts)} "
+        kind, *rest = _words(parts[0], []).split(" ", 1)
+        return " ".join([f"list of {count}{PLURALS.get(kind, kind)}", *rest])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table with " + (", ".join(annotation.model_fields) or "no keys")
     if origin is dict or annotation is dict:
