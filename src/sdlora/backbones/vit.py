@@ -78,14 +78,17 @@ class Backbone(nn.Module):
         """Map images from 0..1 to the range the model was pretrained on."""
         return (images - self.mean) / self.std
 
-    def forward(self, images: Tensor) -> Tensor:
+    def tokens(self, images: Tensor) -> Tensor:
+        """Return all tokens (N, L, D) after the final norm."""
         if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
             raise DataError(
                 f"images of {images.shape[-2]} x {images.shape[-1]} pixels for backbone {self.name}",
                 expected=f"{self.image_size} x {self.image_size}",
             )
-        tokens = self.model.forward_features(self.normalise(images))
-        return cast(Tensor, self.model.forward_head(tokens, pre_logits=True))
+        return cast(Tensor, self.model.forward_features(self.normalise(images)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.model.forward_head(self.tokens(images), pre_logits=True))
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in evaluation mode: no method here uses dropout or drop-path in the backbone."""

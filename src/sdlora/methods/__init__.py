@@ -1,6 +1,21 @@
 """The methods, all behind the six hooks of `sdlora.methods.base.Method`; importing a module registers its method."""
 
-from sdlora.methods import finetune, joint, lora, probe, sdlora, simplecil
+from sdlora.methods import coda_prompt, dualprompt, finetune, hide_prompt, joint, l2p, lora, probe, sdlora, simplecil
 from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
 
-__all__ = ["METHODS", "Facts", "Method", "ParamGroup", "finetune", "joint", "lora", "probe", "sdlora", "simplecil"]
+__all__ = [
+    "METHODS",
+    "Facts",
+    "Method",
+    "ParamGroup",
+    "coda_prompt",
+    "dualprompt",
+    "finetune",
+    "hide_prompt",
+    "joint",
+    "l2p",
+    "lora",
+    "probe",
+    "sdlora",
+    "simplecil",
+]
