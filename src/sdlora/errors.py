@@ -89,7 +89,9 @@ class StorageError(SDLoRAError, OSError):
     exit_code = 7
 
     @classmethod
-    def from_os_error(cls, error: OSError, path: Path, needed: int | None = None) -> StorageError:
+    def from_os_error(
+        cls, error: OSError, path: Path, needed: int | None = None, *, verb: str = "write"
+    ) -> StorageError:
         """Describe `error` met at `path`, with the free space when the disk is full."""
         reason = (error.strerror or str(error)).lower()
         fix = None
@@ -101,7 +103,7 @@ class StorageError(SDLoRAError, OSError):
             fix = "make room, then run the same command again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             fix = "choose a folder you can write to, or change its permissions"
-        made = cls(f"cannot write {os.fspath(path)}: {reason}", fix=fix)
+        made = cls(f"cannot {verb} {os.fspath(path)}: {reason}", fix=fix)
         made.errno = error.errno
         return made
 
