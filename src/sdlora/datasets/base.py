@@ -7,15 +7,17 @@ object that decodes, or looks up, one image at a time.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sdlora.errors import ConfigError
 from sdlora.registry import Registry
 
 
@@ -28,16 +30,6 @@ class ImageSource(Protocol):
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         """Return an image (H, W, 3)."""
-        ...
-
-
-@runtime_checkable
-class StoredImages(ImageSource, Protocol):
-    """Images that know what identifies them without being read."""
-
-    @property
-    def digest(self) -> str:
-        """Return the sha256 over what identifies the images, such as their names and sizes."""
         ...
 
 
@@ -57,6 +49,16 @@ class AugmentOptions:
     flip: bool = True
     test_crop: float = 0.875
 
+    def __post_init__(self) -> None:
+        low, high = self.crop_scale
+        narrow, wide = self.crop_ratio
+        if not 0 < low <= high <= 1:
+            raise ConfigError(f"crop_scale = {list(self.crop_scale)}", expected="0 < smallest <= largest <= 1")
+        if not 0 < narrow <= wide < math.inf:
+            raise ConfigError(f"crop_ratio = {list(self.crop_ratio)}", expected="0 < smallest <= largest")
+        if not 0 < self.test_crop <= 1:
+            raise ConfigError(f"test_crop = {self.test_crop}", expected="above 0, at most 1")
+
     def shorter_side(self, image_size: int) -> int:
         """Return the shorter side, in pixels, of which the central `image_size` pixels are seen at test."""
         return int(image_size / self.test_crop)
@@ -69,22 +71,24 @@ class Split:
     Attributes:
         images: N images.
         labels: (N,) positions in `Dataset.classes`.
+        content: What identifies the images, for those that are not in memory: a hash over their files.
     """
 
     images: ImageSource
     labels: NDArray[np.int64]
+    content: str | None = None
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over labels and images: by their pixels in memory, by their names and sizes on disk."""
+        """sha256 over labels and `content`, or pixels where there is none."""
         total = hashlib.sha256(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
-        if isinstance(self.images, StoredImages):
-            total.update(self.images.digest.encode())
+        if self.content is not None:
+            total.update(self.content.encode())
             return total.hexdigest()
         for index in range(len(self.images)):
             image = self.images[index]
             total.update(f"{image.shape}".encode())
-            total.update(np.ascontiguousarray(image))
+            total.update(np.ascontiguousarray(image).data)
         return total.hexdigest()
 
 

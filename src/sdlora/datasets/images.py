@@ -1,0 +1,128 @@
+"""From a file, or its bytes, to pixels: the one place where images are decoded.
+
+The format is told by the content, never by the name. What a file may cost is bounded before it is decoded. A file that
+is not complete is refused: half a picture is not a picture.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sdlora.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+MAX_BYTES = 20_000_000
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 20_000  # pixels
+BACKGROUND = (255, 255, 255)  # behind what is transparent
+EXPECTED = f"a complete image, one of {' '.join(SUFFIXES)}"
+
+
+def decode(source: Path | bytes, *, name: str | None = None, formats: tuple[str, ...] = FORMATS) -> NDArray[np.uint8]:
+    """Decode the first frame of an image, turned upright, as RGB.
+
+    Palettes, grey and CMYK become RGB; what is transparent lies on white; 16 bits a channel are scaled to 8, not cut.
+    Colour profiles are ignored.
+
+    Args:
+        source: A file, or what is in it.
+        name: What errors call the image; the path if absent.
+        formats: Names of the formats that Pillow may try.
+
+    Returns:
+        Pixels (H, W, 3), an array of its own.
+
+    Raises:
+        DataError: If it is no image, incomplete, too large, or cannot be read; the message names it.
+    """
+    label = printable(name or (str(source) if isinstance(source, Path) else "image"))
+    data = source if isinstance(source, bytes) else read_image(source, label)
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{label} has {len(data):,} bytes", expected=f"at most {MAX_BYTES:,}")
+    try:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
+            _check_size(image, label)
+            return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+    except DataError:
+        raise
+    except Exception as error:  # codecs raise whatever they like on damaged input
+        known = isinstance(error, UnidentifiedImageError)
+        reason = "not an image" if known else printable(str(error)) or "damaged"
+        raise DataError(f"{label} cannot be read: {reason}", expected=EXPECTED) from error
+
+
+def read_image(path: Path, name: str) -> bytes:
+    """Return the bytes of an image file called `name` in errors.
+
+    Raises:
+        DataError: If it is missing, no file, too large or not to be read.
+    """
+    label = printable(name)
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):  # a pipe would block for ever
+            raise DataError(f"{label} is no file", expected=EXPECTED)
+        if found.st_size > MAX_BYTES:
+            raise DataError(f"{label} has {found.st_size:,} bytes", expected=f"at most {MAX_BYTES:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{label} cannot be read: {(error.strerror or str(error)).lower()}", expected=EXPECTED
+        ) from error
+
+
+def shrink(pixels: NDArray[np.uint8], shorter_side: int) -> NDArray[np.uint8]:
+    """Resize an image so that its shorter side has a given length, as Pillow's antialiased bicubic does.
+
+    Args:
+        pixels: (H, W, 3).
+        shorter_side: Length, pixels; an image that is not larger stays as it is.
+    """
+    height, width = pixels.shape[:2]
+    shorter = min(height, width)
+    if shorter <= shorter_side:
+        return pixels
+    size = (shorter_side * width // shorter, shorter_side * height // shorter)  # rounded down, as torchvision does
+    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+
+
+def printable(text: str) -> str:
+    """Return text with everything that could steer a terminal written as an escape."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _check_size(image: Image.Image, label: str) -> None:
+    width, height = image.size
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise DataError(
+            f"{label} has {width:,} x {height:,} pixels",
+            expected=f"at most {MAX_PIXELS:,} in all and {MAX_SIDE:,} a side",
+        )
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        image = _eight_bits(image)
+    elif image.mode == "F":
+        raise ValueError("its pixels are fractions without a stated range")
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        paper = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
+        image = Image.alpha_composite(paper, picture)
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; Pillow's own conversion turns all but the darkest 255 levels white."""
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError(f"its levels run from {levels.min()} to {levels.max()}, not within 0 to 65535")
+    return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
