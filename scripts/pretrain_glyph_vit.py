@@ -33,7 +33,9 @@ EMA = 0.998  # weight of the past in the running mean of the weights, per step
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/pretraining"))
-    parser.add_argument("--images", type=int, default=3_000_000, help="length of the schedule, images")
+    parser.add_argument("--images", type=int, default=1_200_000, help="length of the run, images")
+    parser.add_argument("--horizon", type=int, default=3_000_000, help="length of the cosine before the cool-down, images")
+    parser.add_argument("--cool-down", type=int, default=512_000, help="where the linear cool-down begins, images")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--lr", type=float, default=2.5e-3, help="peak learning rate")
     parser.add_argument("--no-muon", action="store_true", help="AdamW for all, not Muon for the matrices of the blocks")
@@ -52,11 +54,11 @@ def main() -> None:
     average = {key: value.detach().clone() for key, value in model.state_dict().items()}
     optimizers = make_optimizers(model, args.lr, muon=not args.no_muon)
     step = restore(args.out, model, average, optimizers)
-    steps = args.images // args.batch
+    steps, horizon, cool = (count // args.batch for count in (args.images, args.horizon, args.cool_down))
     last = steps if args.stop_after is None else min(steps, args.stop_after // args.batch)
     started, first = time.perf_counter(), step
     while step < last:
-        rate = schedule(step, steps)
+        rate = schedule(step, steps, horizon, cool)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = args.lr * rate
@@ -92,12 +94,20 @@ def normalise(pictures: Tensor) -> Tensor:
     return (pictures - 0.5) / 0.5
 
 
-def schedule(step: int, steps: int) -> float:
-    """Linear warm-up over 2 % of the steps, then half a cosine down to 1 % of the peak."""
-    warmup = max(1, steps // 50)
+def schedule(step: int, steps: int, horizon: int, cool: int) -> float:
+    """Return the share of the peak learning rate: warm-up, a long cosine, and a linear cool-down to 1 %.
+
+    Args:
+        step: Number of steps done.
+        steps: Where the run ends.
+        horizon: Where the cosine would end; 2 % of it are the warm-up.
+        cool: Where the cool-down begins.
+    """
+    warmup = max(1, horizon // 50)
     if step < warmup:
         return (step + 1) / warmup
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+    cosine = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (horizon - warmup)))
+    return cosine * (1 if step < cool else max(0.01, (steps - step) / (steps - cool)))
 
 
 def make_optimizers(model: VisionTransformer, lr: float, *, muon: bool) -> list[torch.optim.Optimizer]:
