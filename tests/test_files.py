@@ -1,4 +1,4 @@
-"""The write primitive, what reads it back, and the lock of one process; kills and full disks are in tests/reliability."""
+"""The write primitive, what reads it back, and the lock; kills and full disks are in tests/reliability."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_errors_are_translated(tmp_path):
-    with pytest.raises(StorageError, match="cannot write .*no such file") as caught:
+    with pytest.raises(StorageError, match=r"cannot write .*no such file") as caught:
         write_atomic(tmp_path / "absent" / "file", b"")
     assert caught.value.exit_code == 7
     (tmp_path / "file").write_bytes(b"")
@@ -244,5 +244,5 @@ def test_reading_what_cannot_be_read(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="is missing"):
         read_bytes(tmp_path)
     monkeypatch.setattr(files.Path, "read_bytes", refuse)
-    with pytest.raises(StorageError, match="cannot read .*permission denied"):
+    with pytest.raises(StorageError, match=r"cannot read .*permission denied"):
         read_bytes(tmp_path / "file")
