@@ -32,7 +32,7 @@ def random_bits(key: int, items: NDArray[np.int64], count: int) -> NDArray[np.ui
 
 def uniforms(key: int, items: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """Return `count` numbers for each item, uniform in 0 <= u < 1: (N, count)."""
-    return (random_bits(key, items, count) >> np.uint64(11)) * 2.0**-53
+    return (random_bits(key, items, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def permutation(key: int, length: int) -> NDArray[np.int64]:

@@ -3,6 +3,34 @@
 Importing the package registers every dataset in `sdlora.datasets.base.DATASETS`.
 """
 
-from sdlora.datasets import digits
+from sdlora.datasets import (
+    cifar100,
+    cub200,
+    digits,
+    domainnet,
+    folder,
+    glyph_streams,
+    imagenet_a,
+    imagenet_r,
+    synthetic,
+)
+from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset, ImageSource, Split
+from sdlora.datasets.images import decode
 
-__all__ = ["digits"]
+__all__ = [
+    "DATASETS",
+    "AugmentOptions",
+    "Dataset",
+    "ImageSource",
+    "Split",
+    "cifar100",
+    "cub200",
+    "decode",
+    "digits",
+    "domainnet",
+    "folder",
+    "glyph_streams",
+    "imagenet_a",
+    "imagenet_r",
+    "synthetic",
+]

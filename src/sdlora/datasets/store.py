@@ -51,7 +51,7 @@ class PackedImages:
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         shard, offset, height, width, checksum = self.table[index].tolist()
-        pixels = self.shards[shard][offset : offset + height * width * 3]
+        pixels: NDArray[np.uint8] = self.shards[shard][offset : offset + height * width * 3]
         if index not in self._checked:  # once is enough, and costs as much as a crop
             if zlib.crc32(pixels.data) != checksum:
                 raise DataError(f"the image cache {self.folder} is damaged", fix=f'rm -r "{self.folder}"')
