@@ -14,6 +14,7 @@ from typing import Any, cast
 import timm
 import torch
 from safetensors.torch import load
+from timm.layers import Attention
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -56,8 +57,9 @@ class Backbone(nn.Module):
         super().__init__()
         model.reset_classifier(0)
         if model.patch_embed.num_patches <= FEW_TOKENS:
-            for block in model.blocks:
-                block.attn.fused_attn = False
+            for attention in model.modules():
+                if isinstance(attention, Attention):
+                    attention.fused_attn = False
         self.model = model.eval().requires_grad_(False)
         self.name = name
         self.sha256 = sha256 or digest(model)
@@ -67,12 +69,12 @@ class Backbone(nn.Module):
     @property
     def feature_dim(self) -> int:
         """Width D of the features."""
-        return cast(int, self.model.num_features)
+        return self.model.num_features
 
     @property
     def image_size(self) -> int:
         """Side of the square input, pixels."""
-        return cast(int, self.model.patch_embed.img_size[0])
+        return int(self.model.patch_embed.img_size[0])
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map images from 0..1 to the range the model was pretrained on."""
@@ -174,7 +176,7 @@ def _from_timm(name: str) -> Backbone:
     model = timm.create_model(name, pretrained=True)
     if not isinstance(model, VisionTransformer):
         raise ConfigError(f'backbone "{name}" is no timm VisionTransformer', expected="a vit_* model")
-    config = model.pretrained_cfg
+    config = cast(dict[str, Any], model.pretrained_cfg)
     return Backbone(model, name=name, mean=config["mean"], std=config["std"])
 
 
