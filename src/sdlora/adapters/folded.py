@@ -6,8 +6,8 @@ The update is linear, so a forward pass is one product with W, however many fact
 to x. Saved for backward are x and W; nothing per factor, nothing of size N x R. The gradients of a factor come from
 whichever costs fewer multiplications (G is the gradient of y on the factor's rows):
 
-    low-rank   P = x A^T, Q = G B:   coef: columns of P * Q,   A: diag(coef) Q^T x,   B: G^T P diag(coef)
-    dense      H = G^T x:            coef: rows of B^T H * A,  A: diag(coef) B^T H,   B: H A^T diag(coef)
+    low-rank   P = A x^T, Q = B^T G^T:   coef: row sums of P * Q,       A: diag(coef) Q x,     B: (diag(coef) P G)^T
+    dense      H = G^T x:                coef: row sums of B^T H * A,   A: diag(coef) B^T H,   B: H A^T diag(coef)
 
 The dense product H is shared by all factors on the same rows and bounds the cost when the ranks add up.
 
@@ -154,11 +154,11 @@ def dense_cost(num_x: int, num_in: int, num_out: int, ranks: Sequence[int], need
 
 def _low_rank_gradients(x: Tensor, G: Tensor, factor: Factor, needs: Needs) -> Gradients:
     _, coef, A, B = factor
-    P, Q = x @ A.T.to(x.dtype), G @ B.to(G.dtype)  # (N, R)
+    P, Q = A.to(x.dtype) @ x.T, B.T.to(G.dtype) @ G.T  # (R, N): thin products run fastest with the rank in front
     return (
-        (P * Q).sum(0, dtype=coef.dtype),
-        coef[:, None] * (Q.T @ x).to(A.dtype) if needs[0] else None,
-        (G.T @ P).to(B.dtype) * coef if needs[1] else None,
+        (P * Q).sum(1, dtype=coef.dtype),
+        coef[:, None] * (Q @ x).to(A.dtype) if needs[0] else None,
+        (coef[:, None] * (P @ G).to(B.dtype)).T if needs[1] else None,
     )
 
 

@@ -30,7 +30,7 @@ def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, tuple[nn
     """Find the layers that `targets` name.
 
     Only layers whose type is exactly `torch.nn.Linear` count: a subclass may compute something else. A layer that
-    occurs in several places is found once, under its first name.
+    occurs in several places is found once, by any of its names, and listed under the first.
 
     Args:
         model: Where to look.
@@ -42,19 +42,22 @@ def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, tuple[nn
     Raises:
         ConfigError: If a target matches nothing, a part does not exist, or two targets mean the same rows.
     """
-    linears = {name: module for name, module in model.named_modules() if type(module) is nn.Linear and name}
-    found: dict[str, dict[str, Rows]] = {}
+    places: dict[nn.Linear, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if type(module) is nn.Linear and name:
+            places.setdefault(module, []).append(name)
+    found: dict[nn.Linear, dict[str, Rows]] = {}
     for target in targets:
         pattern, _, part = target.partition(":")
-        names = [name for name in linears if fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")]
-        if not names:
-            raise ConfigError(f'no linear layer is called "{target}"', expected=_what_there_is(linears))
-        for name in names:
-            slices = found.setdefault(name, {})
+        matching = [linear for linear, names in places.items() if any(_matches(name, pattern) for name in names)]
+        if not matching:
+            raise ConfigError(f'no linear layer is called "{target}"', expected=_what_there_is(places))
+        for linear in matching:
+            name, slices = places[linear][0], found.setdefault(linear, {})
             if slices.keys() & {part or WHOLE, WHOLE} or (slices and not part):
                 raise ConfigError(f'two targets mean the same rows of layer {name}, one of them "{target}"')
-            slices[part or WHOLE] = _rows(name, linears[name], part)
-    return {name: (linear, found[name]) for name, linear in linears.items() if name in found}
+            slices[part or WHOLE] = _rows(name, linear, part)
+    return {names[0]: (linear, found[linear]) for linear, names in places.items() if linear in found}
 
 
 def inject(model: nn.Module, targets: Sequence[str], make: Callable[[nn.Linear, dict[str, Rows]], A]) -> dict[str, A]:
@@ -115,10 +118,14 @@ def _rows(name: str, linear: nn.Linear, part: str) -> Rows:
     return THIRDS.index(part) * size, (THIRDS.index(part) + 1) * size
 
 
-def _what_there_is(linears: Mapping[str, nn.Linear]) -> str:
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")
+
+
+def _what_there_is(places: Mapping[nn.Linear, list[str]]) -> str:
     kinds = Counter(
-        f"{re.sub(r'(?<![^.])[0-9]+(?![^.])', '*', name)} ({linear.in_features} -> {linear.out_features})"
-        for name, linear in linears.items()
+        f"{re.sub(r'(?<![^.])[0-9]+(?![^.])', '*', names[0])} ({linear.in_features} -> {linear.out_features})"
+        for linear, names in places.items()
     )
     if not kinds:
         return "a model with layers of type torch.nn.Linear; there are none"
