@@ -1,6 +1,20 @@
 """The methods, all behind the six hooks of `sdlora.methods.base.Method`; importing a module registers its method."""
 
-from sdlora.methods import coda_prompt, dualprompt, finetune, hide_prompt, joint, l2p, lora, probe, sdlora, simplecil
+from sdlora.methods import (
+    coda_prompt,
+    dualprompt,
+    ease,
+    finetune,
+    hide_prompt,
+    inflora,
+    joint,
+    l2p,
+    lora,
+    probe,
+    ranpac,
+    sdlora,
+    simplecil,
+)
 from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
 
 __all__ = [
@@ -10,12 +24,15 @@ __all__ = [
     "ParamGroup",
     "coda_prompt",
     "dualprompt",
+    "ease",
     "finetune",
     "hide_prompt",
+    "inflora",
     "joint",
     "l2p",
     "lora",
     "probe",
+    "ranpac",
     "sdlora",
     "simplecil",
 ]

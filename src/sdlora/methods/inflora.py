@@ -1,0 +1,132 @@
+"""InfLoRA: low-rank branches confined to input directions that old tasks do not use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, cast
+
+from torch import Tensor, nn
+
+from sdlora.adapters import inject
+from sdlora.adapters.moments import input_moments
+from sdlora.adapters.subspace import Energy, Subspace
+from sdlora.adapters.subspace_lora import SubspaceLoRALinear
+from sdlora.backbones.vit import Backbone
+from sdlora.errors import ConfigError
+from sdlora.heads import LinearHead
+from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
+from sdlora.task import Task, TaskData
+
+
+@METHODS.register("inflora")
+class InfLoRA(Method):
+    """Learn B_t of one branch B_t A_t a task, with A_t designed from the task's data before training.
+
+    Before task t: rows of A_t are the leading directions of the inputs of the task, without the part that old tasks
+    use. Training: cross-entropy over the classes of the task, nothing else. After it: the directions that hold a share
+    eps_t of the energy of the inputs become protected. What is stored of old tasks is that subspace, a basis of at most
+    D / 2 columns for each adapted layer: a statistic of old data. The branches fold into W0.
+
+        eps_t = threshold + (1 - threshold) min(t, T - 1) / T,   tasks t from 0, T = num_tasks
+
+    The number of tasks is not known here. If a recipe does not give it, eps_t stays at `threshold`: fewer directions
+    are protected in late tasks than with the schedule of the source.
+
+    Args:
+        backbone: What is adapted; it stays frozen.
+        targets: Projections to adapt; the source takes the key and value projections of every block.
+        rank: R of every branch.
+        threshold: Share of the energy protected after the first task: 0.95 for CIFAR-100, 0.98 for ImageNet-R.
+        num_tasks: T, how many tasks there will be.
+        energy: ``"fourth"`` or ``"second"``, see `sdlora.adapters.subspace.Subspace`.
+        head_lr_scale: Multiplies the learning rate of the head.
+
+    Source:
+        Liang and Li, arXiv 2404.00228, and the released code. There old branches are summed in each forward pass, and
+        both passes over the data see augmented images; here they are folded, which is the same function.
+    """
+
+    facts: ClassVar[Facts] = Facts(
+        trains="one factor of a low-rank branch a task, the other is designed from its data",
+        source="Liang and Li, arXiv 2404.00228",
+        rehearsal_free=False,
+        one_pass=True,
+        end_to_end=True,
+    )
+    mergeable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        targets: Sequence[str] = ("qkv:k", "qkv:v"),
+        rank: int = 10,
+        threshold: float = 0.95,
+        num_tasks: int | None = None,
+        energy: Energy = "fourth",
+        head_lr_scale: float = 1.0,
+    ) -> None:
+        super().__init__(backbone)
+        if not 0 < threshold < 1:
+            raise ConfigError(f"threshold = {threshold}", expected="more than 0 and less than 1")
+        if num_tasks is not None and num_tasks < 1:
+            raise ConfigError(f"num_tasks = {num_tasks}", expected="at least 1")
+        if energy not in ("fourth", "second"):
+            raise ConfigError(f'energy = "{energy}"', expected='"fourth" or "second"')
+        adapters = inject(backbone.model, targets, lambda base, rows: SubspaceLoRALinear(base, rows, rank=rank))
+        self._adapters = tuple(adapters.values())  # registered in the backbone
+        self.subspaces = nn.ModuleList(
+            Subspace(adapter.base.in_features, energy=energy).to(backbone.mean.device) for adapter in self._adapters
+        )
+        self.threshold, self.num_tasks = threshold, num_tasks
+        self.head = LinearHead(backbone.feature_dim)
+        self.head_lr_scale = head_lr_scale
+
+    def begin_task(self, task: Task) -> None:
+        if task.index:
+            for adapter in self._adapters:
+                adapter.begin_branch()
+        self.head.grow(task.num_classes)
+        cast(nn.Linear, self.head.blocks[-1]).reset_parameters()  # the source starts it as torch does
+
+    def prepare(self, data: TaskData) -> None:
+        for adapter, subspace, moment in self._with_moments(data):
+            adapter.lora_A.copy_(subspace.design(moment, len(adapter.lora_A)))
+
+    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
+
+    def param_groups(self) -> list[ParamGroup]:
+        head = [p for p in self.head.parameters() if p.requires_grad]
+        return [
+            {"params": [adapter.lora_B for adapter in self._adapters]},
+            {"params": head, "lr_scale": self.head_lr_scale},
+        ]
+
+    def end_task(self, data: TaskData) -> None:
+        share = self.share(len(self.head.blocks) - 1)
+        for _, subspace, moment in self._with_moments(data):
+            subspace.protect(moment, share)
+
+    def share(self, index: int) -> float:
+        """Return eps_t, the share of the energy protected after task `index`, from 0."""
+        if self.num_tasks is None:
+            return self.threshold
+        return self.threshold + (1 - self.threshold) * min(index, self.num_tasks - 1) / self.num_tasks
+
+    def report(self) -> dict[str, float | list[float]]:
+        """Return the number of protected directions of each adapted layer."""
+        return {"protected": [float(cast(Subspace, subspace).num_protected) for subspace in self.subspaces]}
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.head(self.backbone(images)))
+
+    def _with_moments(self, data: TaskData) -> list[tuple[SubspaceLoRALinear, Subspace, Tensor]]:
+        """Return each adapter with its subspace and the second moment of its inputs, on augmented images."""
+
+        def run() -> None:
+            for images, _ in data.train:
+                self.backbone(images)
+
+        subspaces = [cast(Subspace, subspace) for subspace in self.subspaces]
+        return list(zip(self._adapters, subspaces, input_moments(self._adapters, run), strict=True))
