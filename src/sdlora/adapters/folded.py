@@ -56,7 +56,8 @@ def fold(weight: Tensor, factors: Sequence[Factor], dtype: torch.dtype | None = 
     with torch.no_grad():
         folded = weight.to(dtype, copy=True)
         for (start, stop), coef, A, B in factors:
-            folded[start:stop].addmm_(B.to(dtype) * coef.to(dtype), A.to(dtype))
+            part = folded[start:stop]
+            torch.addmm(part, B.to(dtype) * coef.to(dtype), A.to(dtype), out=part)
     return folded
 
 
