@@ -1,0 +1,27 @@
+"""Runs in, tables and pages out."""
+
+from sdlora.reports.comparison import Comparison, Entry, compare
+from sdlora.reports.fairness import warnings
+from sdlora.reports.findings import answer, differences, headline
+from sdlora.reports.page import write_page
+from sdlora.reports.readme_figure import figure_for_readme
+from sdlora.reports.runs import Run, load_runs
+from sdlora.reports.summary import summarise
+from sdlora.reports.table import render_table, to_csv
+
+__all__ = [
+    "Comparison",
+    "Entry",
+    "Run",
+    "answer",
+    "compare",
+    "differences",
+    "figure_for_readme",
+    "headline",
+    "load_runs",
+    "render_table",
+    "summarise",
+    "to_csv",
+    "warnings",
+    "write_page",
+]

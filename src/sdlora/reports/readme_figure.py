@@ -1,0 +1,107 @@
+"""The one picture that says it all: accuracy after each task, for a README, a slide or a paper."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from sdlora.errors import ConfigError
+from sdlora.files import write_atomic
+from sdlora.reports.charts import LIGHT, Series
+from sdlora.reports.charts.axes import cut, spread_out
+from sdlora.reports.comparison import compare
+from sdlora.reports.figures import accuracy_series
+from sdlora.reports.page import page_looks
+from sdlora.reports.runs import Run
+from sdlora.reports.text import MINUS
+
+_INK, _SOFT, _GRID = "#14181F", "#59626F", "#E3E6EB"
+_MARKERS = {
+    "circle": "o", "ring": "o", "square": "s", "triangle": "^", "diamond": "D",
+    "down": "v", "plus": "P", "hexagon": "h", "cross": "X",
+}  # fmt: skip
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "sdlora",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+}
+
+
+def figure_for_readme(runs: Sequence[Run], path: str | Path) -> Path:
+    """Draw the runs' accuracy after each task, mean and deviation over seeds, and write it.
+
+    Letters are outlines and the page is white, so that it looks the same everywhere. The same runs give the same bytes.
+
+    Args:
+        runs: Finished runs of one stream on one backbone.
+        path: Ends in ``.svg`` or ``.png``; the latter has 1600 pixels across.
+
+    Raises:
+        ConfigError: If the runs are of several streams or backbones, or the ending is another.
+    """
+    target = Path(path)
+    comparisons = compare(runs)
+    if len(comparisons) != 1 or not comparisons[0].entries or len(comparisons[0].task_sizes) < 2:
+        raise ConfigError(
+            f"{len(comparisons)} comparisons do not fit into one figure",
+            expected="finished runs of one stream of several tasks, on one backbone",
+        )
+    series = accuracy_series(comparisons[0], page_looks(comparisons))
+    canvases = {".svg": FigureCanvasSVG, ".png": FigureCanvasAgg}
+    if target.suffix not in canvases:
+        raise ConfigError(f'{target} ends in "{target.suffix}"', expected=".svg or .png")
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.0, 4.2), facecolor="white")
+        canvas = canvases[target.suffix](figure)
+        _draw(figure.add_axes((0.07, 0.14, 0.7, 0.76)), series, len(comparisons[0].task_sizes))
+        out = io.BytesIO()
+        is_svg = target.suffix == ".svg"
+        metadata = {"Date": None, "Creator": None} if is_svg else {"Software": None}
+        canvas.print_figure(out, format=target.suffix[1:], dpi=72 if is_svg else 200, metadata=metadata)
+    write_atomic(target, out.getvalue())
+    return target
+
+
+def _draw(axes: Axes, series: Sequence[Series], num_tasks: int) -> None:
+    axes.set_title("accuracy on all classes seen so far, %", loc="left", fontsize=11, color=_SOFT, pad=12)
+    axes.set_xlabel("after task", loc="right", color=_SOFT)
+    axes.spines[:].set_visible(False)
+    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.tick_params(length=0, colors=_SOFT)
+    axes.set_xlim(0.85, num_tasks + 0.15)
+    axes.set_xticks([task for task in range(1, num_tasks + 1) if num_tasks <= 12 or task == 1 or task % 5 == 0])
+    for depth, one in enumerate(series):
+        _draw_series(axes, one, num_tasks, 10 - depth)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, min(high, 100.0))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", MINUS))
+    low, high = axes.get_ylim()
+    places = spread_out([one.values[-1] for one in series], (high - low) * 0.062, low, high)
+    for one, place in zip(series, places, strict=True):
+        label = f"{cut(one.label, 18)} {one.values[-1]:.1f}"
+        axes.annotate(label, (num_tasks + 0.15, place), xytext=(10, -4), textcoords="offset points", color=_INK)
+
+
+def _draw_series(axes: Axes, one: Series, num_tasks: int, depth: int) -> None:
+    colour = _INK if one.look.colour is None else LIGHT[one.look.colour]
+    dash: str | tuple[int, tuple[float, ...]] = "-"
+    if one.look.dash:
+        dash = (0, tuple(float(part) / 2 for part in one.look.dash.split()))
+    if len(one.values) == 1 < num_tasks:
+        axes.axhline(one.values[0], color=colour, linestyle=dash, linewidth=1.2, zorder=depth)
+        return
+    tasks = range(1, len(one.values) + 1)
+    if None not in one.spreads:
+        lower, upper = zip(*one.edges, strict=True)
+        axes.fill_between(tasks, lower, upper, color=colour, alpha=0.14, linewidth=0, zorder=depth)
+    marker = _MARKERS[one.look.marker]
+    axes.plot(tasks, one.values, color=colour, linestyle=dash, linewidth=2, marker=marker, markersize=5, zorder=depth)

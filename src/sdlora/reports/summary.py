@@ -1,0 +1,49 @@
+"""One row for each method and stream, as ``sdlora report --json`` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sdlora.metrics import aaa, acc, backward_transfer, forgetting, weighted_aaa, weighted_acc
+from sdlora.reports.comparison import Comparison, Entry, compare
+from sdlora.reports.runs import Run
+from sdlora.reports.spread import mean_std
+
+METRICS = {
+    "acc": acc,
+    "aaa": aaa,
+    "forgetting": forgetting,
+    "bwt": backward_transfer,
+    "weighted_acc": weighted_acc,
+    "weighted_aaa": weighted_aaa,
+}
+
+
+def summarise(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """Return one row for each method and stream, best Acc first, joint training last.
+
+    Accuracies are fractions, times seconds. A standard deviation is None for one seed, a mean None where the metric
+    is not defined. Unfinished runs are not in any mean; their folders are listed.
+    """
+    return [row(comparison, entry) for comparison in compare(runs) for entry in comparison.entries]
+
+
+def row(comparison: Comparison, entry: Entry) -> dict[str, Any]:
+    """Return the row of one entry."""
+    values: dict[str, Any] = {"stream": comparison.stream, "method": entry.label, "seeds": len(entry.runs)}
+    for name, metric in METRICS.items():
+        values[f"{name}_mean"], values[f"{name}_std"] = entry.mean_std(metric)
+    values["seconds_mean"], values["seconds_std"] = mean_std(entry.seconds)
+    unfinished = [str(run.path) for run in comparison.unfinished if run.method == entry.method]
+    return values | {
+        "trained_parameters": entry.last_logged("trained_parameters"),
+        "stored_parameters": entry.last_logged("stored_parameters"),
+        "seed_values": [run.seed for run in entry.runs],
+        "unfinished": unfinished,
+        "task_sizes": list(comparison.task_sizes),
+        "backbone": comparison.backbone.name,
+        "backbone_sha256": comparison.backbone.sha256,
+        "stream_digests": [run.manifest.stream.digest for run in entry.runs],
+        "is_joint": entry.is_joint,
+    }
