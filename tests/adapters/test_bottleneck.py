@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from torch import nn
 from vits import vit_base
 
@@ -87,6 +87,12 @@ def test_without_or_with_a_fresh_adapter_every_bit_stays():
     assert torch.equal(model(images()), expected)
     bottlenecks.add(32, CPU)
     assert torch.equal(model(images()), expected)
+
+
+def test_refuses_blocks_of_another_kind():
+    model = small_vit(block_fn=ResPostBlock)
+    with pytest.raises(ConfigError, match="ResPostBlock"):
+        Bottlenecks(model.blocks, width=8)
 
 
 def test_the_model_owns_no_adapter():

@@ -118,6 +118,9 @@ class Bottlenecks(nn.Module):
         blocks: Blocks of a timm model that end in x1 + layer_scale(mlp(norm2(x1))); changed in place.
         width: Hidden width H.
         dropout: Probability of dropping a hidden unit where `using` allows it.
+
+    Raises:
+        ConfigError: If a block is not timm's plain one.
     """
 
     def __init__(self, blocks: Iterable[nn.Module], *, width: int, dropout: float = 0.1) -> None:
@@ -125,6 +128,10 @@ class Bottlenecks(nn.Module):
         self.width, self.dropout = width, dropout
         self.stacks = nn.ModuleList()
         for block in blocks:
+            if type(block).__name__ != "Block":
+                raise ConfigError(
+                    f"no adapter fits a block of type {type(block).__name__}", expected="timm's plain Block"
+                )
             stack = nn.ModuleList()
             norm, mlp, layer_scale = (cast(nn.Module, part) for part in (block.norm2, block.mlp, block.ls2))
             block.mlp = AdaptedMLP(norm, mlp, layer_scale, stack)

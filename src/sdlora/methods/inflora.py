@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import ClassVar, cast, get_args
 
 from torch import Tensor, nn
 
@@ -42,8 +42,8 @@ class InfLoRA(Method):
         head_lr_scale: Multiplies the learning rate of the head.
 
     Source:
-        Liang and Li, arXiv 2404.00228, and the released code. There old branches are summed in each forward pass, and
-        both passes over the data see augmented images; here they are folded, which is the same function.
+        Liang and Li, arXiv 2404.00228, and the released code, which sums old branches in activation space; folding
+        them is the same function.
     """
 
     facts: ClassVar[Facts] = Facts(
@@ -71,8 +71,8 @@ class InfLoRA(Method):
             raise ConfigError(f"threshold = {threshold}", expected="more than 0 and less than 1")
         if num_tasks is not None and num_tasks < 1:
             raise ConfigError(f"num_tasks = {num_tasks}", expected="at least 1")
-        if energy not in ("fourth", "second"):
-            raise ConfigError(f'energy = "{energy}"', expected='"fourth" or "second"')
+        if energy not in get_args(Energy):
+            raise ConfigError(f'energy = "{energy}"', expected=f"one of {', '.join(get_args(Energy))}")
         adapters = inject(backbone.model, targets, lambda base, rows: SubspaceLoRALinear(base, rows, rank=rank))
         self._adapters = tuple(adapters.values())  # registered in the backbone
         self.subspaces = nn.ModuleList(

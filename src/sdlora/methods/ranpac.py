@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from sdlora.heads.random_projection import RandomProjectionHead, projection_widt
 from sdlora.methods.base import METHODS, Facts, Method
 from sdlora.task import Task, TaskData
 
-ADAPTATIONS = ("adapter", "ssf", "none")
+Adaptation = Literal["adapter", "ssf", "none"]
 
 
 @METHODS.register("ranpac")
@@ -36,8 +36,8 @@ class RanPAC(Method):
         dropout: Probability of dropping a hidden unit of the adapter in a training step.
 
     Source:
-        McDonnell et al., arXiv 2307.02251. The head is linear, as in the authors' code; a copy of it in another
-        toolbox classifies by cosine, which is not the same: row norms matter.
+        McDonnell et al., arXiv 2307.02251, and the authors' code: the head is linear, neither features nor rows are
+        normalised; lambda is not rescaled although the sums grow with every task.
     """
 
     facts: ClassVar[Facts] = Facts(
@@ -57,14 +57,14 @@ class RanPAC(Method):
         self,
         backbone: Backbone,
         *,
-        adaptation: str = "adapter",
+        adaptation: Adaptation = "adapter",
         adapter_width: int | None = None,
         projection_dim: int | None = None,
         dropout: float = 0.1,
     ) -> None:
         super().__init__(backbone)
-        if adaptation not in ADAPTATIONS:
-            raise ConfigError(f'adaptation = "{adaptation}"', expected=f"one of {', '.join(ADAPTATIONS)}")
+        if adaptation not in get_args(Adaptation):
+            raise ConfigError(f'adaptation = "{adaptation}"', expected=f"one of {', '.join(get_args(Adaptation))}")
         self.adaptation = adaptation
         self.adapter_width = bottleneck_width(backbone.feature_dim, adapter_width)
         self.projection_dim = projection_width(backbone.feature_dim, projection_dim)
