@@ -185,6 +185,12 @@ def test_a_copy_is_independent(case):
     assert torch.equal(method(pictures()), expected)
 
 
+def test_every_tensor_moves_with_the_method(case):
+    method = teach(build(*case), TASKS[:2])
+    loose = [name for part in method.modules() for name, value in vars(part).items() if isinstance(value, torch.Tensor)]
+    assert not loose, "a tensor that is neither parameter nor buffer stays behind when the method changes its device"
+
+
 def test_bfloat16_autocast(case):
     method = build(*case)
     teach(method, TASKS[:2], lr=0.01, autocast=True)
