@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 import sdlora.datasets
 import sdlora.methods  # noqa: F401  both fill their registries
 from sdlora.backbones.vit import Backbone, load_backbone
-from sdlora.config.schema import OptimSection, OrderFile, Recipe, StepsSection
+from sdlora.config.schema import NumpyOrder, OptimSection, OrderFile, Recipe, StepsSection
 from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset
 from sdlora.engine.options import FitOptions, OptimOptions, Steps
 from sdlora.methods.base import METHODS, Method
 from sdlora.streams import Stream, make_stream
+
+AUGMENT_KEYS = {field.name for field in fields(AugmentOptions)}
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Experiment:
     Attributes:
         recipe: What it was made of.
         backbone: As it was pretrained; every method gets a copy of its own.
-        dataset: With images of the backbone's size.
+        dataset: Its images, and how they become pictures of the backbone's size.
     """
 
     recipe: Recipe
@@ -36,32 +42,39 @@ class Experiment:
         return METHODS.get(self.recipe.method.name)(copy.deepcopy(self.backbone), **options)
 
     def stream(self, seed: int) -> Stream:
-        """Divide the dataset into tasks for one seed; a joint method meets them all at once.
+        """Divide the dataset into tasks for one seed.
 
         Raises:
             ConfigError: If sizes or order do not fit the classes.
             DataError: If a task has no images.
         """
         section = self.recipe.stream
-        order = section.class_order
-        stream = make_stream(
+        return make_stream(
             self.dataset,
             num_tasks=section.num_tasks,
             task_sizes=section.task_sizes,
-            class_order=seed if order == "seed" else Path(order.file) if isinstance(order, OrderFile) else order,
+            class_order=self._class_order(seed),
         )
-        return stream.joined() if METHODS.get(self.recipe.method.name).joint else stream
+
+    def _class_order(self, seed: int) -> Literal["given"] | int | Sequence[str] | Path:
+        order = self.recipe.stream.class_order
+        if order == "seed":
+            return seed
+        if isinstance(order, OrderFile):
+            return Path(order.file)
+        if isinstance(order, NumpyOrder):
+            classes = self.dataset.classes
+            return [classes[index] for index in np.random.RandomState(order.numpy_seed).permutation(len(classes))]
+        return order
 
     def options(self, seed: int) -> FitOptions:
         """Say how to train with one seed."""
         run, optim = self.recipe.run, self.recipe.optim
-        given = self.recipe.data.model_dump(exclude_none=True, include=AUGMENT_KEYS)
         return FitOptions(
             seed=seed,
             epochs=optim.epochs or 0,  # absent only where the method sets its own
             batch_size=optim.batch_size,
             optim=_optim(optim),
-            augment=replace(self.dataset.default_augment, **given),
             device=run.device,
             precision=run.precision,
             deterministic=run.deterministic,
@@ -73,9 +86,6 @@ class Experiment:
         return Path(self.recipe.run.output_dir) / f"seed{seed}"
 
 
-AUGMENT_KEYS = {field.name for field in fields(AugmentOptions)}
-
-
 def build(recipe: Recipe) -> Experiment:
     """Load what a recipe names; this is where weights may be fetched and images read.
 
@@ -85,9 +95,10 @@ def build(recipe: Recipe) -> Experiment:
     """
     backbone = load_backbone(recipe.backbone.name, **recipe.backbone.options.model_dump())
     root = Path(recipe.stream.root) if recipe.stream.root else None
-    options = recipe.data.model_dump(exclude_none=True, exclude=AUGMENT_KEYS)
-    dataset = DATASETS.get(recipe.stream.dataset)(root, backbone.image_size, **options)
-    return Experiment(recipe, backbone, dataset)
+    given = recipe.data.model_dump(exclude_none=True)
+    augment = {key: given.pop(key) for key in AUGMENT_KEYS & given.keys()}
+    dataset = DATASETS.get(recipe.stream.dataset)(root, backbone.image_size, **given)
+    return Experiment(recipe, backbone, replace(dataset, default_augment=replace(dataset.default_augment, **augment)))
 
 
 def _optim(section: OptimSection) -> OptimOptions:

@@ -58,6 +58,16 @@ class OrderFile(Section):
     file: Name
 
 
+class NumpyOrder(Section):
+    """The class order that published code draws with ``numpy.random.seed`` and ``numpy.random.permutation``.
+
+    Attributes:
+        numpy_seed: Its seed.
+    """
+
+    numpy_seed: Seed
+
+
 class StreamSection(Section):
     """Which classes arrive when.
 
@@ -66,14 +76,14 @@ class StreamSection(Section):
         num_tasks: Tasks of equal size; or `task_sizes`.
         task_sizes: Classes in each task.
         class_order: ``"seed"`` shuffles with the run's seed, a number with that seed, ``"given"`` keeps the dataset's;
-            or all class names, or a file of them.
+            or all class names, a file of them, or the order of published code.
         root: Folder that holds the dataset; absent, where the dataset keeps itself.
     """
 
     dataset: Name
     num_tasks: Count | None = None
     task_sizes: tuple[Count, ...] | None = Field(default=None, min_length=1)
-    class_order: Seed | Literal["seed", "given"] | tuple[Name, ...] | OrderFile = "seed"
+    class_order: Seed | Literal["seed", "given"] | tuple[Name, ...] | OrderFile | NumpyOrder = "seed"
     root: Name | None = None
 
 

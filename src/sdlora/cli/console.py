@@ -1,0 +1,70 @@
+"""Where a command's words go: results to stdout, everything else to stderr, one JSON document if that was asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from rich.console import Console as RichConsole
+
+
+class Console:
+    """Output of one command.
+
+    Args:
+        json: Print `document` and nothing else on stdout.
+        quiet: Print results and errors only.
+        verbose: Show what the parts of sdlora log, and tracebacks.
+    """
+
+    def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+        self.is_json, self.is_quiet, self.is_verbose = json, quiet, verbose
+        self.stderr = RichConsole(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        handler = _Handler(self)
+        logger = logging.getLogger("sdlora")
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
+        logger.propagate = False
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether stderr is a terminal on which a bar can be drawn."""
+        return self.stderr.is_terminal and not self.stderr.is_dumb_terminal and not self.is_quiet
+
+    def result(self, text: str) -> None:
+        """Print a line of the result for people."""
+        if not self.is_json:
+            print(text, flush=True)
+
+    def document(self, value: Any) -> None:
+        """Print the result for programs."""
+        if self.is_json:
+            print(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2), flush=True)
+
+    def note(self, text: str) -> None:
+        """Say what is going on."""
+        if not self.is_quiet:
+            self.stderr.print(text)
+
+    def warn(self, text: str) -> None:
+        """Say that something is not as it should be."""
+        self.note(f"Warning: {text}")
+
+    def error(self, text: str) -> None:
+        """Say why the command ends."""
+        self.stderr.print(f"Error: {text}", style="red")
+
+
+class _Handler(logging.Handler):
+    """Shows log records as lines of the console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING:
+            self.console.warn(record.getMessage())
+        else:
+            self.console.note(record.getMessage())

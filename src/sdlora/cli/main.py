@@ -1,0 +1,71 @@
+"""The ``sdlora`` command: its verbs, and what becomes of every error.
+
+A verb is one file with a function and two examples, and one line here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from sdlora.cli import demo, listing, report, train
+from sdlora.cli.console import Console
+from sdlora.cli.failure import explain
+
+app = typer.Typer(
+    name="sdlora", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False
+)
+
+BEGIN = ("sdlora demo", "sdlora list recipes", "sdlora train glyphs100_10/sdlora")
+
+
+def _examples(title: str, commands: Sequence[str]) -> str:
+    return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
+
+
+def _add(name: str, verb: Callable[..., int], examples: tuple[str, str]) -> None:
+    app.command(name, epilog=_examples("Examples:", examples))(verb)
+
+
+_add("demo", demo.demo, demo.EXAMPLES)
+_add("train", train.train, train.EXAMPLES)
+_add("report", report.report, report.EXAMPLES)
+_add("list", listing.listing, listing.EXAMPLES)
+
+
+@app.callback(invoke_without_command=True, epilog=_examples("To begin with:", BEGIN))
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Keep teaching a pretrained vision transformer new classes, and compare the methods that do so."""
+    if version:
+        print(metadata.version("sdlora"))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; a user's mistake is a message, never a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    console = Console(verbose="--verbose" in words)
+    try:
+        return int(app(words, prog_name="sdlora", standalone_mode=False) or 0)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return explain(error, console)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""``sdlora report``: one table and one page from any number of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdlora.cli.console import Console
+from sdlora.cli.options import with_console
+
+EXAMPLES = ("sdlora report runs/", "sdlora report runs/glyphs100_10 --out glyphs100_10.html")
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders above them.")]
+Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page goes.")]
+
+
+@with_console
+def report(console: Console, runs: Runs, *, out: Out = Path("report.html")) -> int:
+    """Compare finished runs in a table and a page.
+
+    Mean and deviation over seeds, differences with their intervals; what makes a comparison unfair is said.
+    """
+    from sdlora import reports
+
+    loaded = reports.load_runs(runs)
+    comparisons = reports.compare(loaded)
+    rows = reports.summarise(loaded)
+    for warning in reports.warnings(comparisons):
+        console.warn(warning)
+    page = reports.write_page(loaded, out)
+    console.document(rows)
+    for comparison in comparisons:
+        console.result(reports.headline(comparison))
+    if rows:
+        console.result(reports.render_table(rows))
+    for comparison in comparisons:
+        for line in reports.differences(comparison):
+            console.result(line)
+    console.result(f"Page: {page} ({page.stat().st_size / 1000:.0f} kB, one file)")
+    return 0
