@@ -39,6 +39,10 @@ def open_accelerator(options: FitOptions) -> Iterator[Accelerator]:
     precision = "bf16" if options.precision == "bf16" else "no"
     is_ours = not AcceleratorState._shared_state
     with fixed_numerics(deterministic=options.deterministic):
+        if kind == "cuda":
+            if options.deterministic:
+                _fix_workspace()
+            CUDA.set_device(int(options.device.partition(":")[2] or 0))  # starts CUDA
         try:
             accelerator = Accelerator(cpu=kind == "cpu", mixed_precision=precision)
         except ValueError as error:
@@ -51,7 +55,7 @@ def open_accelerator(options: FitOptions) -> Iterator[Accelerator]:
 
 
 def choose_device(name: str) -> str:
-    """Return ``"cpu"``, ``"cuda"`` or ``"mps"`` for a device name, and make ``"cuda:<n>"`` the current one.
+    """Return ``"cpu"``, ``"cuda"`` or ``"mps"`` for a device name; starts none of them.
 
     Raises:
         ConfigError: If this machine has no such device.
@@ -64,26 +68,14 @@ def choose_device(name: str) -> str:
     if int(index or 0) >= count:
         there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count())), *(["mps"] if has_mps else [])]
         raise ConfigError(f"there is no device {name} here", expected=f"auto, {', '.join(there)}")
-    if kind == "cuda":
-        torch.cuda.set_device(int(index or 0))
     return kind
 
 
 @contextmanager
 def fixed_numerics(*, deterministic: bool) -> Iterator[None]:
-    """Compute float32 products in float32; with `deterministic`, allow only kernels that give the same bits each time.
-
-    Raises:
-        ConfigError: If CUDA runs already without the workspace setting that its matrix products need for that.
-    """
+    """Compute float32 products in float32; if `deterministic`, with kernels that give the same bits each time."""
     before = (torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark)
     strict = (torch.are_deterministic_algorithms_enabled(), MEMORY.fill_uninitialized_memory)
-    if deterministic and WORKSPACE not in os.environ:
-        if CUDA.is_initialized():
-            raise ConfigError(
-                f"run.deterministic = true, but CUDA was started without {WORKSPACE}", fix=f"export {WORKSPACE}=:4096:8"
-            )
-        os.environ[WORKSPACE] = ":4096:8"
     try:
         torch.set_float32_matmul_precision("highest")
         cudnn.allow_tf32 = False
@@ -97,6 +89,16 @@ def fixed_numerics(*, deterministic: bool) -> Iterator[None]:
         cudnn.allow_tf32, cudnn.benchmark = before[1:]
         torch.use_deterministic_algorithms(strict[0])
         MEMORY.fill_uninitialized_memory = strict[1]
+
+
+def _fix_workspace() -> None:
+    """Let cuBLAS use one workspace of one size, without which its products may differ from call to call."""
+    if WORKSPACE not in os.environ:
+        if CUDA.is_initialized():
+            raise ConfigError(
+                f"run.deterministic = true, but CUDA was started without {WORKSPACE}", fix=f"export {WORKSPACE}=:4096:8"
+            )
+        os.environ[WORKSPACE] = ":4096:8"
 
 
 def numeric_flags() -> dict[str, Any]:

@@ -13,7 +13,6 @@ method, replay ``begin_task`` for the tasks begun, load.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,6 @@ def fit(
         NumericalError: If a loss, gradient or weight is not finite or has diverged.
     """
     observer = observer or Observer()
-    if options.augment is not None:
-        stream = replace(stream, augment=options.augment)
     with open_accelerator(options) as accelerator:
         with seeded(options.seed, "method"):
             method = make_method()
@@ -111,7 +108,7 @@ def _begin(session: Session, task: Task) -> None:
 
 def _train(session: Session, task: Task) -> None:
     method, at = session.method, session.at
-    if at.epoch == session.num_epochs:
+    if session.num_epochs == 0:
         return
     num_steps = len(session.batches(task, epoch=0))
     trainer = Trainer(method, task, session.options, session.accelerator, num_steps, session.num_epochs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sdlora.datasets.base import AugmentOptions
 from sdlora.errors import ConfigError
 
 
@@ -56,7 +55,6 @@ class FitOptions:
         epochs: Passes over each task; a method's own `num_epochs` goes before it.
         batch_size: Images in a training step.
         optim: The optimiser.
-        augment: How images become squares; None for the stream's own way.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:<n>"`` or ``"mps"``.
         precision: ``"bf16"`` runs a method's hooks under autocast; weights and optimiser stay float32.
         deterministic: Same bits on a GPU too, at some cost in speed.
@@ -68,7 +66,6 @@ class FitOptions:
     epochs: int
     batch_size: int
     optim: OptimOptions
-    augment: AugmentOptions | None = None
     device: str = "auto"
     precision: Literal["float32", "bf16"] = "float32"
     deterministic: bool = True

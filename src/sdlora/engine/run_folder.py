@@ -105,7 +105,8 @@ class RunFolder:
         if self.recipe_text:
             write_atomic(self.path / "recipe.toml", self.recipe_text.encode())
         self.log.restore()
-        self.write_matrix(progress)
+        if progress.hits:
+            self.write_matrix(progress)
         self._write_manifest("running", progress)
 
     def save(self, progress: Progress, tensors: dict[str, Tensor]) -> None:

@@ -1,0 +1,44 @@
+"""A folder in memory, where flushing costs nothing, and a server that forks children with everything imported."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def place(tmp_path):
+    """An empty folder, in memory where that is possible: kills are about what was written, not about the disk."""
+    with in_memory(tmp_path) as folder:
+        yield folder
+
+
+@contextmanager
+def in_memory(otherwise):
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 2**28:
+        yield otherwise
+        return
+    folder = Path(tempfile.mkdtemp(dir=memory))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def module_place(tmp_path_factory):
+    """Like `place`, for all tests of a file."""
+    with in_memory(tmp_path_factory.mktemp("place")) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Start processes that have imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "reliability.worker"])
+    return context
