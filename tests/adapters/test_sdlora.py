@@ -336,13 +336,19 @@ def test_a_magnitude_of_the_other_presets_is_reported_as_it_is():
     assert adapters.report(3)["magnitudes"] == pytest.approx(adapters.magnitudes.values.tolist())
 
 
-def test_what_is_not_finite_stops_the_task_from_ending():
-    _, adapters = make()
-    learn(adapters, 2)
+@pytest.mark.parametrize("where", ["pair", "magnitude"])
+def test_what_is_not_finite_stops_the_task_from_ending_before_anything_is_changed(where):
+    _, adapters = make(ranks=RankSchedule.of(3), threshold=0.5)
+    learn(adapters, 1, end=True)
+    learn(adapters, 1, first=1)
+    repeat_first_direction(adapters, [0])
     with torch.no_grad():
-        adapters.directions[1].lora_A[0, 0] = float("inf")
+        broken = adapters.directions[1].lora_A if where == "pair" else adapters.magnitudes.values
+        broken[-1] = float("inf")
+    state = {key: value.clone() for key, value in adapters.directions[0].state_dict().items()}
     with pytest.raises(NumericalError, match="not finite"):
         adapters.end_task()
+    assert all(torch.equal(adapters.directions[0].state_dict()[key], value) for key, value in state.items())
 
 
 def test_a_preset_that_restarts_its_magnitudes_cannot_distill():

@@ -56,7 +56,7 @@ def fold(weight: Tensor, factors: Sequence[Factor], dtype: torch.dtype | None = 
     with torch.no_grad():
         folded = weight.to(dtype, copy=True)
         for (start, stop), coef, A, B in factors:
-            part = folded[start:stop]
+            part = folded[start:stop]  # written with out=, which autocast leaves alone
             torch.addmm(part, B.to(dtype) * coef.to(dtype), A.to(dtype), out=part)
     return folded
 
@@ -93,9 +93,8 @@ class _FoldedLinear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, rows: tuple[Rows, ...], *tensors: Tensor
     ) -> Tensor:
         needs_x, needs_factors = ctx.needs_input_grad[0], any(ctx.needs_input_grad[4:])
-        with torch.autocast(x.device.type, enabled=False):
-            folded = fold(weight, _factors(rows, tensors)).to(x.dtype)
-            y = F.linear(x, folded, bias)
+        folded = fold(weight, _factors(rows, tensors)).to(x.dtype)
+        y = F.linear(x, folded, bias)
         ctx.rows = rows
         ctx.save_for_backward(x if needs_factors else None, folded if needs_x else None, *tensors)
         return y
@@ -107,7 +106,7 @@ class _FoldedLinear(torch.autograd.Function):
         factors = _factors(ctx.rows, tensors)
         needs = [ctx.needs_input_grad[4 + 3 * k : 7 + 3 * k] for k in range(len(factors))]
         grads: list[Tensor | None] = [None] * len(tensors)
-        with torch.autocast(G.device.type, enabled=False):
+        with torch.autocast(G.device.type, enabled=False):  # whether or not backward is called under autocast
             grad_x = None if folded is None else G @ folded
             for rows in dict.fromkeys(ctx.rows):
                 members = [k for k, factor in enumerate(factors) if factor.rows == rows and any(needs[k])]
@@ -157,7 +156,7 @@ def _low_rank_gradients(x: Tensor, G: Tensor, factor: Factor, needs: Needs) -> G
     _, coef, A, B = factor
     P, Q = A.to(x.dtype) @ x.T, B.T.to(G.dtype) @ G.T  # (R, N): thin products run fastest with the rank in front
     return (
-        (P * Q).sum(1, dtype=coef.dtype),
+        (P.to(coef.dtype) * Q).sum(1),
         coef[:, None] * (Q @ x).to(A.dtype) if needs[0] else None,
         (coef[:, None] * (P @ G).to(B.dtype)).T if needs[1] else None,
     )

@@ -55,6 +55,7 @@ class LoRALinear(LinearAdapter):
         ConfigError: If `rank` exceeds a width.
 
     Example:
+        >>> import torch
         >>> LoRALinear(nn.Linear(4, 6), {"all": (0, 6)}, rank=2, alpha=2.0)(torch.ones(1, 3, 4)).shape
         torch.Size([1, 3, 6])
     """

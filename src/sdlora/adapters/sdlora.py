@@ -22,7 +22,7 @@ from sdlora.adapters.pair import check_rank
 from sdlora.adapters.presets import Preset
 from sdlora.adapters.ranks import RankSchedule
 from sdlora.adapters.resize import adopt_shapes_
-from sdlora.errors import ConfigError
+from sdlora.errors import ConfigError, NumericalError
 
 
 class Magnitudes(nn.Module):
@@ -117,6 +117,7 @@ class SDLoRAAdapters(nn.Module):
         ConfigError: If a target or a rank does not fit the model, or the preset cannot distill.
 
     Example:
+        >>> from sdlora.adapters import PRESETS
         >>> model = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 4))
         >>> adapters = SDLoRAAdapters(model, ["0"], preset=PRESETS.get("continuous"), ranks=RankSchedule.of(2))
         >>> adapters.begin_task(0)
@@ -168,8 +169,10 @@ class SDLoRAAdapters(nn.Module):
         """Drop newest pairs that are zero or, below the threshold, stood in for by old ones; note all residuals.
 
         Raises:
-            NumericalError: If a direction holds a value that is not finite.
+            NumericalError: If a magnitude or a direction holds a value that is not finite; nothing was changed.
         """
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.trained()):
+            raise NumericalError("a magnitude or a low-rank direction holds a value that is not finite")
         for part in self.directions:
             part.finish(self.magnitudes.values.detach(), self.distill_threshold)
         begun = len(self.magnitudes) > len(self.directions[0].ranks)
