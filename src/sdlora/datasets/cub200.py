@@ -1,4 +1,4 @@
-"""CUB-200-2011 (Caltech technical report CNS-TR-2011-001): 11,788 photographs of 200 kinds of birds, and their split."""
+"""CUB-200-2011 (Caltech technical report CNS-TR-2011-001): 11,788 photographs of 200 kinds of birds, already split."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def list_folder(root: Path) -> Listing:
         DataError: If there are no images, or names clash, or a class is in one part only; all problems at once.
     """
     parts = {"": _Part()}
-    if (root / "train").is_dir() and any(entry.is_dir() for entry in os.scandir(root / "train")):
+    if (root / "train").is_dir() and any(path.is_dir() for path in (root / "train").iterdir()):
         parts = {"train": _Part(), "test": _Part()} if (root / "test").is_dir() else {"train": _Part()}
         visible = _visible(root, parts["train"])
         beside = [entry.name for entry in visible if entry.is_dir() and entry.name not in parts]
@@ -65,7 +65,9 @@ def list_folder(root: Path) -> Listing:
         _scan(root, name, part)
     problems = [problem for part in parts.values() for problem in part.problems] + _clashes(parts)
     if problems:
-        raise itemised(f"{printable(str(root))} has {len(problems)} problems:", problems, expected=LAYOUT)
+        raise itemised(
+            f"{printable(str(root))} has {len(problems)} problem{'s'[: len(problems) - 1]}:", problems, expected=LAYOUT
+        )
     left_out = sum((part.left_out for part in parts.values()), Counter[str]())
     note = "left out: " + ", ".join(f"{what} {count}" for what, count in sorted(left_out.items()))
     classes = sorted({label for part in parts.values() for label in part.images})

@@ -1,0 +1,283 @@
+import io
+import os
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from pictures import encode, photo
+from PIL import Image, ImageFile
+from torchvision.transforms import functional
+
+from sdlora.datasets import images
+from sdlora.datasets.images import decode, printable, read_image, shrink
+from sdlora.errors import DataError
+
+PIXELS = photo(24, 36)
+
+
+def close(found, expected, levels=1):
+    assert found.dtype == np.uint8
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= levels
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"])
+def test_lossless_formats_come_back_exactly(format):
+    assert np.array_equal(decode(encode(PIXELS, format)), PIXELS)
+
+
+def test_lossless_webp_comes_back_exactly():
+    assert np.array_equal(decode(encode(PIXELS, "WEBP", lossless=True)), PIXELS)
+
+
+def test_jpeg_is_close():
+    found = decode(encode(photo(48, 64), "JPEG", quality=95))
+    assert np.abs(found.astype(int) - photo(48, 64)).mean() < 4
+
+
+def test_result_is_writable_and_contiguous():
+    found = decode(encode(PIXELS))
+    assert found.flags.writeable
+    assert found.flags.c_contiguous
+
+
+UPRIGHT = {
+    1: lambda p: p,
+    2: lambda p: p[:, ::-1],
+    3: lambda p: p[::-1, ::-1],
+    4: lambda p: p[::-1],
+    5: lambda p: p.transpose(1, 0, 2),
+    6: lambda p: np.rot90(p, -1),
+    7: lambda p: p.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda p: np.rot90(p, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_exif_orientation_is_applied(orientation, format):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(decode(encode(PIXELS, format, exif=exif)), UPRIGHT[orientation](PIXELS))
+
+
+def test_exif_orientation_of_a_jpeg_is_applied():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain = decode(encode(PIXELS, "JPEG"))
+    assert np.array_equal(decode(encode(PIXELS, "JPEG", exif=exif)), np.rot90(plain, -1))
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    levels = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    expected = np.repeat(np.rint(levels / 65535 * 255).astype(np.uint8)[..., None], 3, axis=2)
+    close(decode(encode(Image.fromarray(levels))), expected)
+    close(decode(encode(Image.fromarray(levels), "TIFF")), expected)
+    assert len(np.unique(decode(encode(Image.fromarray(levels))))) == 256
+
+
+def test_sixteen_bits_big_endian():
+    levels = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    data = encode(Image.frombytes("I;16B", (32, 32), levels.astype(">u2").tobytes()), "TIFF")
+    close(decode(data), np.repeat(np.rint(levels / 65535 * 255).astype(np.uint8)[..., None], 3, axis=2))
+
+
+def test_thirty_two_bits_within_sixteen_are_scaled_and_others_refused():
+    levels = np.arange(0, 65536, 64, dtype=np.int32).reshape(32, 32)
+    expected = np.repeat(np.rint(levels / 65535 * 255).astype(np.uint8)[..., None], 3, axis=2)
+    close(decode(encode(Image.fromarray(levels), "TIFF")), expected)
+    with pytest.raises(DataError, match="64 to 65536, not within 0 to 65535"):
+        decode(encode(Image.fromarray(levels + np.eye(32, dtype=np.int32) * 64), "TIFF"))
+
+
+def test_fractions_are_refused():
+    with pytest.raises(DataError, match="without a stated range"):
+        decode(encode(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"))
+
+
+def test_alpha_lies_on_white():
+    alpha = np.linspace(0, 255, 24 * 36).reshape(24, 36, 1).astype(np.uint8)
+    share = alpha / 255
+    expected = (PIXELS * share + 255 * (1 - share)).round().astype(np.uint8)
+    close(decode(encode(np.concatenate([PIXELS, alpha], axis=2))), expected)
+    grey = Image.fromarray(np.concatenate([PIXELS[..., :1], alpha], axis=2), "LA")
+    close(decode(encode(grey)), np.repeat(expected[..., :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("format", ["PNG", "GIF"])
+def test_transparent_palette_entry_lies_on_white(format):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1])
+    found = decode(encode(image, format, transparency=0))
+    assert found.tolist() == [[[255, 255, 255], [200, 100, 50]]]
+    assert decode(encode(image, format)).tolist() == [[[10, 20, 30], [200, 100, 50]]]
+
+
+def test_transparent_colour_lies_on_white():
+    pixels = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
+    assert decode(encode(pixels, transparency=(1, 2, 3))).tolist() == [[[255] * 3, [4, 5, 6]]]
+
+
+def test_cmyk():
+    inks = np.array([[[0, 0, 0, 0], [255, 0, 0, 0], [0, 255, 255, 0], [0, 0, 0, 255], [0, 0, 0, 128]]], np.uint8)
+    expected = np.array([[[255] * 3, [0, 255, 255], [255, 0, 0], [0] * 3, [127] * 3]], np.uint8)
+    close(decode(encode(Image.fromarray(inks, "CMYK"), "TIFF")), expected)
+    flat = np.tile(inks[:, 2:3], (16, 16, 1))
+    close(decode(encode(Image.fromarray(flat, "CMYK"), "JPEG", quality=100)), np.full((16, 16, 3), (255, 0, 0)), 3)
+
+
+def test_grey_and_one_bit():
+    grey = PIXELS[..., 0]
+    assert np.array_equal(decode(encode(grey)), np.repeat(grey[..., None], 3, axis=2))
+    bits = Image.fromarray(grey).point(lambda level: 255 * (level > 128), "1")
+    assert set(np.unique(decode(encode(bits)))) == {0, 255}
+
+
+@pytest.mark.parametrize(("format", "options"), [("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("PNG", {})])
+def test_first_frame_of_an_animation(format, options):
+    red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    found = decode(encode(red, format, save_all=True, append_images=[blue, blue], **options))
+    assert np.array_equal(found, np.full((8, 8, 3), (255, 0, 0)))
+
+
+def test_first_picture_of_a_multi_picture_jpeg():
+    red, blue = (Image.new("RGB", (16, 16), colour) for colour in ("red", "blue"))
+    close(decode(encode(red, "MPO", save_all=True, append_images=[blue])), np.full((16, 16, 3), (255, 0, 0)), 3)
+
+
+CUT = {
+    "JPEG": {},
+    "progressive": {"progressive": True},
+    "PNG": {},
+    "WEBP": {},
+    "lossless": {"lossless": True},
+    "BMP": {},
+    "GIF": {},
+    "TIFF": {},
+    "lzw": {"compression": "tiff_lzw"},
+}
+FORMAT = {"progressive": "JPEG", "lossless": "WEBP", "lzw": "TIFF"}
+
+
+@pytest.mark.parametrize("kind", CUT)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cut_file_is_refused_at_every_twentieth(kind, seed):
+    data = encode(photo(60, 80, seed), FORMAT.get(kind, kind), **CUT[kind])
+    decode(data)
+    for twentieth in range(20):
+        with pytest.raises(DataError, match="photo"):
+            decode(data[: len(data) * twentieth // 20], name="photo")
+
+
+def test_pillow_is_left_as_it_was():
+    decode(encode(PIXELS))
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    assert Image.MAX_IMAGE_PIXELS == 1024 * 1024 * 1024 // 4 // 3
+
+
+def png_header(width, height):
+    """A PNG that claims a size and holds next to nothing."""
+    data = bytearray(encode(np.zeros((1, 1), np.uint8)))
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize("size", [(20_001, 1), (1, 20_001), (10_000, 5_001)])
+def test_size_is_checked_before_decoding(size, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    with pytest.raises(DataError, match=f"{size[0]:,} x {size[1]:,} pixels") as caught:
+        decode(png_header(*size), name="huge.png")
+    assert "50,000,000" in str(caught.value)
+
+
+def test_a_decompression_bomb_is_refused():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(DataError, match="9,500 x 9,500 pixels"):
+            decode(png_header(9_500, 9_500))
+        with pytest.raises(DataError, match="bomb"):
+            decode(png_header(30_000, 30_000))
+
+
+def test_too_many_bytes_are_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)
+    monkeypatch.setattr(type(path), "read_bytes", lambda self: pytest.fail("it was read"))
+    with pytest.raises(DataError, match="20,000,001 bytes"):
+        decode(path)
+    with pytest.raises(DataError, match="20,000,001 bytes"):
+        decode(bytes(images.MAX_BYTES + 1))
+
+
+@pytest.mark.parametrize("format", ["ICO", "PPM", "TGA", "PCX", "EPS", "PDF"])
+def test_other_formats_are_refused_whatever_their_name(format, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(encode(PIXELS, format))
+    with pytest.raises(DataError, match=r"picture\.png cannot be read: not an image\nExpected: a complete image"):
+        decode(path, name="picture.png")
+
+
+def test_caller_may_allow_fewer_formats():
+    with pytest.raises(DataError, match="not an image"):
+        decode(encode(PIXELS, "TIFF"), formats=("JPEG", "PNG"))
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.png cannot be read: no such file"):
+        decode(tmp_path / "gone.png")
+    with pytest.raises(DataError, match="is no file"):
+        decode(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png is no file"):
+        read_image(tmp_path / "pipe.png", "pipe.png")
+    with pytest.raises(DataError, match="cannot be read"):
+        decode(b"", name="empty")
+
+
+def test_names_cannot_steer_the_terminal():
+    assert printable("a\x1b[31m\n\u202eé\udc80") == "a\\x1b[31m\\n\\u202eé\\udc80"
+    with pytest.raises(DataError) as caught:
+        decode(b"no image", name="\x1b]0;owned\x07.png")
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_any_bytes_give_pixels_or_a_data_error():
+    random = np.random.default_rng(7)
+    seeds = [encode(photo(20, 30), format) for format in ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")]
+    outcomes, named = {"pixels": 0, "refused": 0}, 0
+    for turn in range(1200):
+        data = bytearray(seeds[turn % len(seeds)])
+        for _ in range(random.integers(1, 8)):
+            data[random.integers(len(data))] = random.integers(256)
+        if turn % 3 == 0:
+            start = random.integers(len(data))
+            del data[start : start + random.integers(1, 40)]
+        try:
+            pixels = decode(bytes(data), name="mutated")
+            assert pixels.ndim == 3
+            assert pixels.shape[2] == 3
+            outcomes["pixels"] += 1
+        except DataError as error:
+            named += "mutated" in str(error)
+            outcomes["refused"] += 1
+    assert named == outcomes["refused"]
+    assert min(outcomes.values()) > 100
+
+
+def test_shrink_equals_torchvision():
+    for height, width in ((100, 61), (61, 100), (64, 64), (333, 47)):
+        pixels = photo(height, width)
+        oracle = functional.resize(
+            Image.open(io.BytesIO(encode(pixels))), 32, interpolation=functional.InterpolationMode.BICUBIC
+        )
+        assert np.array_equal(shrink(pixels, 32), np.asarray(oracle))
+
+
+def test_shrink_never_enlarges():
+    assert shrink(PIXELS, 24) is PIXELS
+    assert shrink(PIXELS, 100) is PIXELS
