@@ -14,7 +14,7 @@ from typing import Any, cast
 import timm
 import torch
 from safetensors.torch import load
-from timm.layers import Attention
+from timm.layers.attention import Attention
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -59,7 +59,7 @@ class Backbone(nn.Module):
         if model.patch_embed.num_patches <= FEW_TOKENS:
             for attention in model.modules():
                 if isinstance(attention, Attention):
-                    attention.fused_attn = False
+                    attention.fused_attn = False  # type: ignore[misc]  # Final only for TorchScript
         self.model = model.eval().requires_grad_(False)
         self.name = name
         self.sha256 = sha256 or digest(model)
@@ -87,10 +87,10 @@ class Backbone(nn.Module):
                 f"images of {images.shape[-2]} x {images.shape[-1]} pixels for backbone {self.name}",
                 expected=f"{self.image_size} x {self.image_size}",
             )
-        return cast(Tensor, self.model.forward_features(self.normalise(images)))
+        return self.model.forward_features(self.normalise(images))
 
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.model.forward_head(self.tokens(images), pre_logits=True))
+        return self.model.forward_head(self.tokens(images), pre_logits=True)
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in evaluation mode: no method here uses dropout or drop-path in the backbone."""
@@ -123,9 +123,7 @@ def shipped() -> Backbone:
     Raises:
         ConfigError: If its file does not have the recorded sha256.
     """
-    folder = resources.files("sdlora.backbones").joinpath("weights")
-    data = folder.joinpath("glyph_vit.safetensors").read_bytes()
-    expected = folder.joinpath("glyph_vit.sha256").read_text(encoding="utf-8").split()[0]
+    data, expected = _read_weights()
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
         raise ConfigError(
@@ -136,6 +134,13 @@ def shipped() -> Backbone:
     model = glyph_vit(num_classes=len(weights["head.bias"]))
     model.load_state_dict(weights)
     return Backbone(model, name=SHIPPED, sha256=found)
+
+
+def _read_weights() -> tuple[bytes, str]:
+    """Return the bytes of the shipped weights and their recorded sha256."""
+    folder = resources.files("sdlora.backbones").joinpath("weights")
+    recorded = folder.joinpath("glyph_vit.sha256").read_text(encoding="utf-8").split()[0]
+    return folder.joinpath("glyph_vit.safetensors").read_bytes(), recorded
 
 
 def untrained_vit(

@@ -108,7 +108,7 @@ def _begin(session: Session, task: Task) -> None:
 
 def _train(session: Session, task: Task) -> None:
     method, at = session.method, session.at
-    if session.num_epochs == 0:
+    if session.num_epochs == 0 or not any(parameter.requires_grad for parameter in method.parameters()):
         return
     num_steps = len(session.batches(task, epoch=0))
     trainer = Trainer(method, task, session.options, session.accelerator, num_steps, session.num_epochs)
