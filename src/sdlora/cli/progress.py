@@ -14,6 +14,7 @@ from sdlora.engine.progress import Observer, Progress, StepReport
 from sdlora.reports.text import duration, percent
 
 PLAIN_SECONDS = 30.0  # longest silence without a terminal
+WIDE = 110  # columns from which speed and time for all runs stand beside the bar
 BAR_SECONDS = 0.5  # time between two readings of the loss, which make a GPU wait
 
 
@@ -37,8 +38,15 @@ class TrainingProgress(Observer):
         self._last: StepReport | None = None
         self._started = self._told = time.monotonic()
         self._first_images: int | None = None
-        columns = (TextColumn("  {task.description}"), BarColumn(20), TaskProgressColumn("{task.percentage:>3.0f} %"))
-        self._bar = RichProgress(*columns, TextColumn("{task.fields[rest]}"), console=console.stderr, transient=True)
+        self._bar = RichProgress(
+            TextColumn("  {task.description}"),
+            BarColumn(None),
+            TaskProgressColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[rest]}"),
+            console=console.stderr,
+            expand=True,
+            transient=True,
+        )
         self._row = self._bar.add_task(label, total=None, rest="")
 
     def __enter__(self) -> TrainingProgress:
@@ -49,12 +57,15 @@ class TrainingProgress(Observer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self.console.has_bars:
+            self._bar.stop()
 
     def on_start(self, progress: Progress) -> None:
         self.is_begun = True
         self._started = self._told = time.monotonic()
-        self.place = f"task {progress.task + 1}, epoch {progress.epoch + 1}"
+        self.place = f"task {progress.task + 1}" + (
+            f", epoch {progress.epoch + 1}" if progress.phase == "train" else ""
+        )
         if progress.num_begun:
             self.console.note(f"  {self.label} found at {self.place}: continues there")
 
@@ -104,6 +115,8 @@ class TrainingProgress(Observer):
             return ""
         speed = done / seconds
         left = (report.total_images - report.done_images) / speed
+        if self.console.has_bars and self.console.stderr.width < WIDE:
+            return f"  {duration(left)} left"
         later = self.later_runs * report.total_images / speed
         both = f", all {duration(left + later)}" if self.later_runs else ""
         return f"  {speed:.0f} images/s  {duration(left)} left{both}"

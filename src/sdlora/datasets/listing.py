@@ -89,7 +89,7 @@ def register_files(name: str, layout: str) -> Callable[[Callable[[Path], Listing
             found = survey(files, Path(cache_dir) if cache_dir else cache_folder(), int(cache_gib * 2**30))
             return _dataset(name, listing, found, augment, unreadable)
 
-        load.__name__ = name
+        load.__name__, load.__doc__ = name, f"{list_files.__doc__}\n\n{load.__doc__}"
         return DATASETS.register(name)(load)
 
     return decorate
