@@ -136,7 +136,7 @@ def _row_gradients(x: Tensor, G: Tensor, factors: list[Factor], needs: list[Need
     sizes = (len(x), x.shape[1], stop - start)
     ranks = [len(factor.coef) for factor in factors]
     if dense_cost(*sizes, ranks, needs) < low_rank_cost(*sizes, ranks, needs):
-        H = (G.T @ x).to(factors[0].A.dtype)  # (rows, D_in)
+        H = G.T @ x  # (rows, D_in)
         return [_dense_gradients(H, factor, need) for factor, need in zip(factors, needs, strict=True)]
     return [_low_rank_gradients(x, G, factor, need) for factor, need in zip(factors, needs, strict=True)]
 
@@ -164,9 +164,9 @@ def _low_rank_gradients(x: Tensor, G: Tensor, factor: Factor, needs: Needs) -> G
 
 def _dense_gradients(H: Tensor, factor: Factor, needs: Needs) -> Gradients:
     _, coef, A, B = factor
-    BtH = B.T @ H  # (R, D_in)
+    BtH = (B.T.to(H.dtype) @ H).to(A.dtype)  # (R, D_in)
     return (
         (BtH * A).sum(1),
         coef[:, None] * BtH if needs[0] else None,
-        (H @ A.T) * coef if needs[1] else None,
+        (H @ A.T.to(H.dtype)).to(B.dtype) * coef if needs[1] else None,
     )
