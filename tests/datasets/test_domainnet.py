@@ -31,23 +31,6 @@ def root(tmp_path_factory):
     return root
 
 
-JPEGS = {
-    shade: encode(np.full((4, 4, 3), shade, np.uint8), "JPEG")
-    for base in range(10, 70, 10)
-    for shade in (base, base + 1)
-}
-
-
-def test_all_domains_make_one_dataset(root):
-    dataset = load(root, 8)
-    assert dataset.classes == tuple(CLASSES)
-    counts = np.bincount(dataset.train.labels, minlength=345)
-    assert counts.tolist() == [5 if name == "t-shirt" else 6 for name in CLASSES]
-    assert counts.tolist() == np.bincount(dataset.test.labels).tolist()
-    shades = [int(dataset.test.images[index].mean()) for index in np.flatnonzero(dataset.test.labels == 0)]
-    assert np.abs(np.array(shades) - np.arange(11, 71, 10)).max() <= 1
-
-
 def relisted(root, folder, name, line):
     """A copy of the lists in `folder`, the first line of one of them replaced."""
     for domain in DOMAINS:
