@@ -32,7 +32,7 @@ def _several_backbones(comparisons: list[Comparison]) -> list[str]:
     for stream in dict.fromkeys(comparison.stream for comparison in comparisons):
         weights = {c.backbone: None for c in comparisons if c.stream == stream}
         if len(weights) > 1:
-            names = ", ".join(f"{printable(w.name)} {short_hash(w.sha256)}" for w in weights)
+            names = ", ".join(sorted(f"{printable(w.name)} {short_hash(w.sha256)}" for w in weights))
             lines.append(
                 f"{stream}: {len(weights)} backbones ({names}): separate tables, not compared with each other."
             )
@@ -53,7 +53,9 @@ def disagreements(comparison: Comparison) -> list[str]:
     for entry in comparison.entries:
         for run in entry.repeats:
             kept = next(other for other in entry.runs if other.seed == run.seed)
-            lines.append(f"{printable(str(run.path))} repeats seed {run.seed} of {kept.path}; only the latter counts.")
+            lines.append(
+                f"{printable(str(run.path))} repeats seed {run.seed} of {printable(str(kept.path))}; only the latter counts."
+            )
     orders: dict[int, set[str]] = {}
     for run in comparison.runs:
         orders.setdefault(run.seed, set()).add(run.manifest.stream.digest)

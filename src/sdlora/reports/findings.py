@@ -94,8 +94,8 @@ def headline(comparison: Comparison) -> str:
 def shape(task_sizes: Sequence[int]) -> str:
     """Return "10 tasks × 20 classes", or the range of sizes."""
     low, high = min(task_sizes), max(task_sizes)
-    sizes = f"{low} classes" if low == high else f"{low} to {high} classes"
-    return f"{plural(len(task_sizes), 'task')} × {sizes}"
+    sizes = f"{low}" if low == high else f"{low} to {high}"
+    return f"{plural(len(task_sizes), 'task')} × {sizes} {'class' if high == 1 else 'classes'}"
 
 
 def differences(comparison: Comparison) -> list[str]:

@@ -79,7 +79,8 @@ class Run:
         manifest = self.manifest
         recipe = manifest.recipe or {"method": {"name": manifest.method.name, "options": manifest.method.options}}
         dotted = {key.replace("method.options.", "method."): value for key, value in _dotted(recipe)}
-        return {key: value for key, value in dotted.items() if not key.startswith(("run.", "stream.root"))}
+        place = ("run.", "stream.root")
+        return {key: value for key, value in dotted.items() if value is not None and not key.startswith(place)}
 
 
 def load_runs(paths: Iterable[str | Path]) -> list[Run]:

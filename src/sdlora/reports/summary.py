@@ -9,6 +9,7 @@ from sdlora.metrics import aaa, acc, backward_transfer, forgetting, weighted_aaa
 from sdlora.reports.comparison import Comparison, Entry, compare
 from sdlora.reports.runs import Run
 from sdlora.reports.spread import mean_std
+from sdlora.reports.text import printable
 
 METRICS = {
     "acc": acc,
@@ -35,15 +36,15 @@ def row(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     for name, metric in METRICS.items():
         values[f"{name}_mean"], values[f"{name}_std"] = entry.mean_std(metric)
     values["seconds_mean"], values["seconds_std"] = mean_std(entry.seconds)
-    unfinished = [str(run.path) for run in comparison.unfinished if run.method == entry.method]
+    unfinished = [printable(str(run.path)) for run in comparison.unfinished if run.method == entry.method]
     return values | {
         "trained_parameters": entry.last_logged("trained_parameters"),
         "stored_parameters": entry.last_logged("stored_parameters"),
         "seed_values": [run.seed for run in entry.runs],
         "unfinished": unfinished,
         "task_sizes": list(comparison.task_sizes),
-        "backbone": comparison.backbone.name,
-        "backbone_sha256": comparison.backbone.sha256,
-        "stream_digests": [run.manifest.stream.digest for run in entry.runs],
+        "backbone": printable(comparison.backbone.name),
+        "backbone_sha256": printable(comparison.backbone.sha256 or "") or None,
+        "stream_digests": [printable(run.manifest.stream.digest) for run in entry.runs],
         "is_joint": entry.is_joint,
     }

@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from sdlora.reports.runs import load_runs
+from sdlora.reports.summary import summarise
+
+FIRST = ["stream", "method", "seeds", "acc_mean", "acc_std", "aaa_mean", "aaa_std", "forgetting_mean", "forgetting_std"]
+
+
+def test_a_row_by_hand(small):
+    small.add("lora", 0, hits=[[90], [80, 60]])
+    small.add("lora", 1, hits=[[90], [60, 80]])
+    (row,) = summarise(load_runs([small.root]))
+    assert list(row)[:9] == FIRST
+    assert (row["stream"], row["method"], row["seeds"]) == ("small_2", "lora", 2)
+    assert (row["acc_mean"], row["acc_std"]) == (pytest.approx(0.7), pytest.approx(0.0))
+    assert (row["aaa_mean"], row["aaa_std"]) == (pytest.approx(0.8), pytest.approx(0.0))
+    assert (row["forgetting_mean"], row["forgetting_std"]) == (pytest.approx(0.2), pytest.approx(0.02**0.5))
+    assert row["bwt_mean"] == pytest.approx(-0.2)
+    assert row["weighted_acc_mean"] == pytest.approx(0.7)
+    assert row["seed_values"] == [0, 1]
+    assert row["task_sizes"] == [2, 2]
+    assert row["stream_digests"] == [f"{seed:064x}" for seed in (0, 1)]
+    assert row["backbone_sha256"].startswith("41bf9c1e")
+
+
+def test_one_seed_has_no_deviation_and_joint_no_course(small):
+    small.add("joint", 0, hits=[[80, 90]])
+    (row,) = summarise(load_runs([small.root]))
+    assert row["acc_mean"] == pytest.approx(0.85)
+    assert row["is_joint"]
+    assert all(row[key] is None for key in ("acc_std", "aaa_mean", "aaa_std", "forgetting_mean", "bwt_mean"))
+
+
+def test_keys_never_disappear_and_all_of_it_is_json(full, small):
+    small.add("from_elsewhere", 0, hits=[[90], [80, 80]])
+    rows = summarise([*full, *load_runs([small.root])])
+    assert len({tuple(row) for row in rows}) == 1
+    assert json.loads(json.dumps(rows)) == rows
+    assert [row["method"] for row in rows] == ["sdlora", "lora", "finetune", "joint", "from_elsewhere"]
+
+
+def test_unfinished_runs_are_listed(small):
+    small.add("lora", 0)
+    path = small.add("lora", 1, hits=[[90]], manifest={"status": "stopped"})
+    (row,) = summarise(load_runs([small.root]))
+    assert (row["seeds"], row["unfinished"]) == (1, [str(path)])
