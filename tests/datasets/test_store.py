@@ -1,5 +1,6 @@
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -201,3 +202,11 @@ def test_select(files, cache):
 def test_no_files_at_all(tmp_path, cache):
     found = survey(ImageFiles(tmp_path, (), 32), cache, GIB)
     assert len(found.images) == 0
+
+
+def test_two_at_once_decode_once(files, cache, decoded):
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: survey(files, cache, GIB), range(2)))
+    assert len(decoded) == 9
+    for one in found:
+        assert all(np.array_equal(one.images[index], files[index]) for index in range(9))
