@@ -6,6 +6,7 @@ from timm.models.vision_transformer import VisionTransformer
 from vits import strong_vit, tokens_of
 
 from sdlora.adapters.prompt import class_position, cosine, highest, inject_prompt, prompted, uniform, vote
+from sdlora.errors import ConfigError
 
 WIDTH = 32
 
@@ -112,6 +113,11 @@ def test_vote_takes_the_most_frequent(rows, count):
     expected = sorted(range(6), key=lambda place: (-votes[place], place))[:count]
     assert vote(chosen, 6).tolist() == [expected] * len(rows)
     assert all(votes[place] > 0 for place in expected)
+
+
+def test_a_prompt_without_entries_is_refused():
+    with pytest.raises(ConfigError, match=r"prompts of shape \(10, 0, 4\)"):
+        uniform(10, 0, 4, device=torch.device("cpu"))
 
 
 def test_uniform_fills_minus_one_to_one():

@@ -179,9 +179,10 @@ def test_the_head_starts_as_torch_makes_it():
         assert float(values.var()) == pytest.approx(bound**2 / 3, rel=0.2)
 
 
-def test_an_odd_length_has_no_halves():
-    with pytest.raises(ConfigError, match="prompt_length = 5"):
-        build(prompt_length=5)
+@pytest.mark.parametrize(("name", "value"), [("prompt_length", 5), ("prompt_length", 0), ("num_components", 0)])
+def test_sizes_that_make_no_sense(name, value):
+    with pytest.raises(ConfigError, match=f"{name} = {value}"):
+        build(**{name: value})
 
 
 def test_defaults_fit_the_shipped_backbone():

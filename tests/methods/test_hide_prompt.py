@@ -5,6 +5,7 @@ import torch
 from teaching import SIZE, data_of, make_tasks, teach
 from vits import glyph_shape, strong_vit, tokens_of, vit_base
 
+from sdlora.errors import ConfigError
 from sdlora.methods import hide_prompt
 from sdlora.methods.hide_prompt import HiDePrompt
 from sdlora.task import Task, TaskData
@@ -67,6 +68,12 @@ def test_sizes_at_vit_base(length, numbers):
     assert [p.shape for p in method.prompts] == [(5, 2, length, 768)] * 2
     assert sum(p.numel() for p in method.identity.parameters()) == 2_363_136 + 20 * 769
     assert sum(p.numel() for p in method.head.parameters()) == 20 * 769
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0])
+def test_a_momentum_is_a_share(momentum):
+    with pytest.raises(ConfigError, match=f"momentum = {momentum}"):
+        build(momentum=momentum)
 
 
 def test_a_new_prefix_is_a_copy_of_the_last_as_it_acts():

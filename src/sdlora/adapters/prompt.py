@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sdlora.errors import ConfigError
+
 _PROMPT: ContextVar[Tensor | None] = ContextVar("prompt", default=None)
 
 
@@ -65,7 +67,13 @@ def class_position(model: nn.Module) -> Tensor:
 
 
 def uniform(*shape: int, device: torch.device) -> nn.Parameter:
-    """Return a new prompt or key, uniform in -1..1: the bits do not depend on the device."""
+    """Return a new prompt or key, uniform in -1..1: the bits do not depend on the device.
+
+    Raises:
+        ConfigError: If it would have no entries.
+    """
+    if min(shape) < 1:
+        raise ConfigError(f"prompts of shape {shape}", expected="lengths and numbers of 1 or more")
     return nn.Parameter(torch.empty(shape).uniform_(-1, 1).to(device))
 
 

@@ -40,7 +40,7 @@ class CODAPrompt(Method):
         orthogonality: Weight of the penalty; 0 in the authors' current code, as the start is orthogonal already.
 
     Raises:
-        ConfigError: If ``prompt_length`` is odd.
+        ConfigError: If ``prompt_length`` is not positive and even, or ``num_components`` not positive.
 
     Source:
         Smith et al., arXiv 2211.13218, as in the authors' code. Differs: a task adds C components instead of its share
@@ -67,8 +67,10 @@ class CODAPrompt(Method):
         orthogonality: float = 0.0,
     ) -> None:
         super().__init__(backbone)
-        if prompt_length % 2:
-            raise ConfigError(f"prompt_length = {prompt_length}", expected="an even number: half keys, half values")
+        if prompt_length < 2 or prompt_length % 2:
+            raise ConfigError(f"prompt_length = {prompt_length}", expected="2, 4, ...: half keys, half values")
+        if num_components < 1:
+            raise ConfigError(f"num_components = {num_components}", expected="1 or more")
         self.layers = inject_prefixes(backbone.model, layers)
         self.prompts = nn.ParameterList()  # each (S, C, P, D)
         self.keys = nn.ParameterList()  # each (S, C, D)

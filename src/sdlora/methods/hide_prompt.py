@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sdlora.adapters.prefix import by_layer, inject_prefixes, prefixed
 from sdlora.adapters.prompt import uniform
 from sdlora.backbones.vit import Backbone
+from sdlora.errors import ConfigError
 from sdlora.heads import LinearHead
 from sdlora.heads.alignment import align
 from sdlora.heads.centroids import Centroids
@@ -53,6 +54,9 @@ class HiDePrompt(Method):
         port_layout: Mix up keys and values of a batch as the released code does, by a reshape in place of a transpose.
             Then a prediction depends on its neighbours: only for reproduction.
 
+    Raises:
+        ConfigError: If ``momentum`` is not in 0..1.
+
     Source:
         Wang et al., arXiv 2310.07234, as in the authors' code. Differs: a prefix is added for each task, a copy of the
         last; e_t becomes P_t when the next task begins, not when its own ends, which is the same; the identity head
@@ -83,6 +87,8 @@ class HiDePrompt(Method):
         port_layout: bool = False,
     ) -> None:
         super().__init__(backbone)
+        if not 0 <= momentum < 1:
+            raise ConfigError(f"momentum = {momentum}", expected="a share from 0 to below 1")
         self.layers = inject_prefixes(backbone.model, layers)
         self.prompts = nn.ParameterList()  # each (S, 2, P, D); all but the newest hold e_i
         self.head = LinearHead(backbone.feature_dim)
