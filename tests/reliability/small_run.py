@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sdlora.backbones.vit import load_backbone
 from sdlora.datasets.synthetic import synthetic
-from sdlora.engine import FitOptions, Observer, OptimOptions, RunResult, fit
+from sdlora.engine import FitOptions, Observer, OptimOptions, RunResult, StepReport, fit
 from sdlora.engine.checkpoint import Checkpoints
 from sdlora.engine.metric_log import read_rows
 from sdlora.methods import METHODS, Method
@@ -92,7 +94,7 @@ def small_stream(data_seed: int = 0, class_order: str | int = "given") -> Stream
 
 def train(
     folder: Path,
-    case: Case = Case(),  # noqa: B008, frozen
+    case: Case = Case(),
     observer: Observer | None = None,
     make_method: Callable[[], Method] | None = None,
 ) -> RunResult:
@@ -143,3 +145,30 @@ def leftovers(folder: Path) -> list[Path]:
 
 def manifest(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "manifest.json").read_text())
+
+
+class Warnings(Observer):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def on_warning(self, message: str) -> None:
+        self.messages.append(message)
+
+
+class StopAfter(Observer):
+    """Ends a run like a kill would, but in this process."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def on_step(self, report: StepReport) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+def interrupted(folder: Path, case: Case = Case(), steps: int = 2 * STEPS + 1) -> Path:
+    """Train so many steps, by default one into the second task, and leave the folder as a kill would."""
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, case, StopAfter(steps))
+    return folder

@@ -39,6 +39,7 @@ class Trouble:
         at_step: It kills itself after so many steps.
         file_bytes: No file may become larger.
         block_at_step: It hangs after so many steps.
+        stop_at_step: It gets SIGTERM after so many steps.
     """
 
     at_call: int | None = None
@@ -46,6 +47,7 @@ class Trouble:
     at_step: int | None = None
     file_bytes: int | None = None
     block_at_step: int | None = None
+    stop_at_step: int | None = None
 
 
 def die(*_: object) -> None:
@@ -67,6 +69,8 @@ class Steps(Observer):
         if self.count == self.trouble.block_at_step:
             self.parent.send("blocked")
             time.sleep(60)
+        if self.count == self.trouble.stop_at_step:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(folder: Path, case: Case, trouble: Trouble, parent: Connection) -> None:
