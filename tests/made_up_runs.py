@@ -58,7 +58,8 @@ class MadeUp:
         (folder / "manifest.json").write_text(json.dumps(content))
         (folder / "matrix.json").write_text(json.dumps(matrix))
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        (folder / "recipe.toml").write_text("\n".join(_toml(name, table) for name, table in tables.items()))
+        text = "\n".join(_toml(name, table) for name, table in tables.items())
+        (folder / "recipe.toml").write_text(text, encoding="utf-8", errors="replace")
         return folder
 
     def recipe(self, method: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:

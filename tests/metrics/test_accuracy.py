@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdlora.metrics import (
@@ -53,6 +53,7 @@ def test_released_log_is_weighted_by_images(released_logs):
     assert all(0 < abs(ours - theirs) < 0.004 for ours, theirs in zip(curve[1:], logged[1:], strict=True))
 
 
+@settings(deadline=None)
 @given(matrices(sizes))
 def test_averages_stay_between_the_worst_and_the_best_entry(matrix):
     for curve in (accuracy_after_each_task(matrix), weighted_accuracy_after_each_task(matrix)):
@@ -62,6 +63,7 @@ def test_averages_stay_between_the_worst_and_the_best_entry(matrix):
     assert aaa(matrix) == pytest.approx(math.fsum(accuracy_after_each_task(matrix)) / matrix.num_rows, abs=1e-15)
 
 
+@settings(deadline=None)
 @given(matrices(st.just(17)))
 def test_groups_of_one_size_make_both_averages_equal(matrix):
     assert acc(matrix) == weighted_acc(matrix)
@@ -69,6 +71,7 @@ def test_groups_of_one_size_make_both_averages_equal(matrix):
     assert accuracy_after_each_task(matrix) == weighted_accuracy_after_each_task(matrix)
 
 
+@settings(deadline=None)
 @given(matrices(sizes), st.integers(2, 5))
 def test_showing_every_image_several_times_changes_nothing(matrix, times):
     def repeat(rows):

@@ -2,7 +2,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdlora.errors import DataError
@@ -62,6 +62,7 @@ def test_old_logs_in_percent_become_exact():
         AccuracyMatrix.from_percent([[100 / 3]])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))))
 def test_a_count_survives_where_rounded_accuracies_lose_images(count):
     hit, total = count
@@ -82,6 +83,7 @@ def test_truncating_accuracy_times_batch_loses_images_and_counting_does_not():
 labelled = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(labelled, st.randoms(use_true_random=False), st.integers(1, 60))
 def test_counts_depend_on_neither_order_nor_batches(pairs, random, cut):
     def count(some):

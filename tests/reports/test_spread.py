@@ -2,7 +2,7 @@ import math
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdlora.reports.spread import mean_std, paired_difference
@@ -49,6 +49,7 @@ def test_clear_means_that_zero_is_outside():
 values = st.lists(st.floats(0, 1), min_size=2, max_size=8)
 
 
+@settings(deadline=None)
 @given(values, st.floats(-1, 1))
 def test_what_both_share_cancels(firsts, shift):
     second = dict(enumerate(reversed(firsts)))

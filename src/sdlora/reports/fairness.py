@@ -52,10 +52,9 @@ def disagreements(comparison: Comparison) -> list[str]:
     lines = []
     for entry in comparison.entries:
         for run in entry.repeats:
-            kept = next(other for other in entry.runs if other.seed == run.seed)
-            lines.append(
-                f"{printable(str(run.path))} repeats seed {run.seed} of {printable(str(kept.path))}; only the latter counts."
-            )
+            kept = next(other.path for other in entry.runs if other.seed == run.seed)
+            path, first = printable(str(run.path)), printable(str(kept))
+            lines.append(f"{path} repeats seed {run.seed} of {first}; only the latter counts.")
     orders: dict[int, set[str]] = {}
     for run in comparison.runs:
         orders.setdefault(run.seed, set()).add(run.manifest.stream.digest)

@@ -108,7 +108,7 @@ def _title_of_accuracy(comparison: Comparison) -> str:
 
 
 def _line_figure(anchor: str, title: str, caption: str, series: Sequence[Series], axes: tuple[str, str]) -> Figure:
-    ends = "; ".join(f"{one.label} from {one.values[0]:.1f} to {one.values[-1]:.1f}" for one in series)
+    ends = "; ".join(map(_in_words, series))
     num_steps = max(len(one.values) for one in series)
     is_course = anchor == "accuracy"
     wide, narrow = (
@@ -118,6 +118,11 @@ def _line_figure(anchor: str, title: str, caption: str, series: Sequence[Series]
     header = ("method", *(f"{axes[1]} {i + 1}" for i in range(num_steps)))
     rows = tuple((one.label, *map(_with_spread, one.values, one.spreads)) for one in series)
     return Figure(anchor, title, caption, (Panel("", wide, narrow),), header, rows, has_legend=True)
+
+
+def _in_words(one: Series) -> str:
+    first, last = f"{one.values[0]:.1f}", f"{one.values[-1]:.1f}"
+    return f"{one.label} from {first} to {last}" if len(one.values) > 1 else f"{one.label} {last}"
 
 
 def _with_spread(value: float, spread: float | None) -> str:
