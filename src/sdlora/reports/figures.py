@@ -37,7 +37,7 @@ class Figure:
         panels: The pictures.
         header: Column names of the data.
         rows: The data as text.
-        has_legend: Whether a narrow screen needs the methods' looks beside it.
+        legend: Methods whose looks a narrow screen needs beside it.
         bar: Colours of a heat map.
     """
 
@@ -47,7 +47,7 @@ class Figure:
     panels: tuple[Panel, ...]
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    has_legend: bool = False
+    legend: tuple[str, ...] = ()
     bar: Markup | None = None
 
 
@@ -116,8 +116,9 @@ def _line_figure(anchor: str, title: str, caption: str, series: Sequence[Series]
         for width in (WIDE, NARROW)
     )
     header = ("method", *(f"{axes[1]} {i + 1}" for i in range(num_steps)))
+    legend = tuple(one.label for one in series)
     rows = tuple((one.label, *map(_with_spread, one.values, one.spreads)) for one in series)
-    return Figure(anchor, title, caption, (Panel("", wide, narrow),), header, rows, has_legend=True)
+    return Figure(anchor, title, caption, (Panel("", wide, narrow),), header, rows, legend)
 
 
 def _in_words(one: Series) -> str:

@@ -44,7 +44,8 @@ def inside_figure(comparison: Comparison, looks: Looks) -> Figure | None:
         (label, str(i), *(f"{v:.3f}" for v in row)) for label, rows in found.items() for i, row in enumerate(rows, 1)
     ]
     bar = scale_bar("0", f"{high:.2f}")
-    return Figure("inside", _title(found), caption, tuple(panels), header, tuple(data), len(entries) > 1, bar)
+    legend = tuple(found) if len(found) > 1 else ()
+    return Figure("inside", _title(found), caption, tuple(panels), header, tuple(data), legend, bar)
 
 
 def _title(found: Mapping[str, Rows]) -> str:
