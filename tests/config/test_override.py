@@ -40,6 +40,12 @@ def test_another_method_drops_the_options_of_the_old_one():
     assert document == {"method": {"name": "probe", "head": 2}, "optim": {"name": "adam", "lr": 1.0}}
 
 
+def test_another_dataset_drops_what_was_said_of_the_old_one():
+    document = {"stream": {"dataset": "cub200", "root": "birds", "num_tasks": 5}, "data": {"unreadable": "skip"}}
+    override(document, {("stream", "dataset"): "digits", ("data", "flip"): True})
+    assert document == {"stream": {"dataset": "digits", "num_tasks": 5}, "data": {"flip": True}}
+
+
 def test_the_same_method_keeps_its_options():
     document = {"method": {"name": "sdlora", "rank": 4}}
     override(document, {("method", "name"): "sdlora"})

@@ -10,6 +10,7 @@ import typer
 
 from sdlora.cli.console import Console
 from sdlora.cli.options import Device, with_console
+from sdlora.cli.report import write_page
 from sdlora.errors import RunError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def demo(console: Console, *, out: Out = Path("runs/demo"), device: Device = Non
             return outcome.result.exit_code
         matrices[method] = outcome.matrix
     runs = reports.load_runs([out / method for method in NAMES])
-    page = reports.write_page(runs, out / "report.html")
+    page = write_page(runs, out / "report.html")
     console.document(reports.summarise(runs))
     for line in table(matrices):
         console.result(line)

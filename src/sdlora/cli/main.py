@@ -5,7 +5,6 @@ A verb is one file with a function and two examples, and one line here.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -45,10 +44,17 @@ def root(
 ) -> None:
     """Keep teaching a pretrained vision transformer new classes, and compare the methods that do so."""
     if version:
-        print(metadata.version("sdlora"))
+        print(_version())
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
+
+
+def _version() -> str:
+    try:
+        return metadata.version("sdlora")
+    except metadata.PackageNotFoundError:
+        return "unknown: not installed, but run from its source"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,9 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(verbose="--verbose" in words)
     try:
         return int(app(words, prog_name="sdlora", standalone_mode=False) or 0)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         return explain(error, console)
 

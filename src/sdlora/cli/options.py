@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 
@@ -37,6 +39,9 @@ def with_console(verb: Callable[Concatenate[Console, P], int]) -> Callable[..., 
         except KeyboardInterrupt:
             console.note("Stopped.")
             return INTERRUPTED
+        except BrokenPipeError:  # whoever read the output has seen enough; the interpreter must not flush to it either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     hints = get_type_hints(verb, include_extras=True)
     own = [parameter.replace(annotation=hints[name]) for name, parameter in inspect.signature(verb).parameters.items()]

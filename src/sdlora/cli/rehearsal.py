@@ -71,7 +71,7 @@ def _training_speed(method: Method, stream: Stream, options: FitOptions, acceler
     split = stream.train(0)
     size, device = method.backbone.image_size, accelerator.device
     batches = TrainBatches(split, options.batch_size, options.seed, 0, 0, split.augment, size, device)
-    trainer = Trainer(method, stream.tasks[0], options, accelerator, len(batches), num_epochs=1)
+    trainer = Trainer(method, stream.tasks[0], method.param_groups(), options, accelerator, len(batches), num_epochs=1)
     method.train()
     timer = _Timer(accelerator)
     for step, (images, labels) in enumerate(islice(batches, STEPS)):

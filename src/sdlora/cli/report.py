@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sdlora.cli.console import Console
 from sdlora.cli.options import with_console
+from sdlora.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sdlora.reports import Run
 
 EXAMPLES = ("sdlora report runs/", "sdlora report runs/glyphs100_10 --out glyphs100_10.html")
+
+SIGNATURE = b"sdlora report</title>"  # on every page of ours
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders above them.")]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page goes.")]
@@ -29,7 +35,7 @@ def report(console: Console, runs: Runs, *, out: Out = Path("report.html")) -> i
     rows = reports.summarise(loaded)
     for warning in reports.warnings(comparisons):
         console.warn(warning)
-    page = reports.write_page(loaded, out)
+    page = write_page(loaded, out)
     console.document(rows)
     for comparison in comparisons:
         console.result(reports.headline(comparison))
@@ -40,3 +46,17 @@ def report(console: Console, runs: Runs, *, out: Out = Path("report.html")) -> i
             console.result(line)
     console.result(f"Page: {page} ({page.stat().st_size / 1000:.0f} kB, one file)")
     return 0
+
+
+def write_page(runs: list[Run], path: Path) -> Path:
+    """Write the page of some runs, over an older page of ours or where nothing is.
+
+    Raises:
+        ConfigError: If a file of somebody else is there.
+        StorageError: If it cannot be written.
+    """
+    from sdlora import reports
+
+    if path.is_file() and SIGNATURE not in path.read_bytes():
+        raise ConfigError(f"{path} was not written by sdlora, so it stays as it is", fix="--out OTHER.html")
+    return reports.write_page(runs, path)

@@ -12,6 +12,7 @@ DISPLACED: dict[Path, tuple[Path, ...]] = {
     ("method", "name"): (("method",),),
     ("backbone", "name"): (("backbone", "options"),),
     ("optim", "name"): (("optim", "momentum"),),
+    ("stream", "dataset"): (("data",), ("stream", "root")),
     ("stream", "num_tasks"): (("stream", "task_sizes"),),
     ("stream", "task_sizes"): (("stream", "num_tasks"),),
 }

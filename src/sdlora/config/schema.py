@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -40,12 +40,21 @@ class RunSection(Section):
         deterministic: Same bits on a GPU too, at some cost in speed.
     """
 
-    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=1000)
+    seeds: tuple[Seed, ...] = Field(
+        min_length=1, max_length=1000, description="list of different integers from 0 to 4294967295"
+    )
     output_dir: Name
     device: Device = "auto"
     precision: Literal["float32", "bf16"] = "float32"
     checkpoint_seconds: NotNegative = 10.0
     deterministic: bool = True
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
 
 
 class OrderFile(Section):

@@ -1,0 +1,55 @@
+import json
+import logging
+
+import pytest
+
+from sdlora.cli.console import Console
+
+
+def test_results_go_to_stdout_and_the_rest_to_stderr(capsys):
+    console = Console()
+    console.result("a result")
+    console.document({"a": 1})
+    console.note("a note")
+    console.warn("a warning")
+    console.error("an error")
+    captured = capsys.readouterr()
+    assert captured.out == "a result\n"
+    assert captured.err == "a note\nWarning: a warning\nError: an error\n"
+
+
+def test_json_is_one_document_and_nothing_else_on_stdout(capsys):
+    console = Console(json=True)
+    console.result("a result")
+    console.document({"a": [1, None, "ä"]})
+    assert json.loads(capsys.readouterr().out) == {"a": [1, None, "ä"]}
+    with pytest.raises(ValueError, match="Out of range float values"):
+        console.document({"a": float("nan")})
+
+
+def test_quiet_leaves_results_and_errors(capsys):
+    console = Console(quiet=True)
+    console.result("a result")
+    console.note("a note")
+    console.warn("a warning")
+    logging.getLogger("sdlora").warning("logged")
+    console.error("an error")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("a result\n", "Error: an error\n")
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(False, ["Warning: b"]), (True, ["a", "Warning: b"])])
+def test_what_parts_of_sdlora_log(verbose, lines, capsys):
+    Console(verbose=verbose)
+    logging.getLogger("sdlora.part").info("a")
+    logging.getLogger("sdlora").warning("b")
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_text_is_text(capsys):
+    Console().note("[red]x[/red] :smile: " + "long " * 100)
+    assert capsys.readouterr().err == "[red]x[/red] :smile: " + "long " * 100 + "\n"
+
+
+def test_no_bars_without_a_terminal():
+    assert not Console().has_bars
