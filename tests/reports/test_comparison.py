@@ -54,6 +54,19 @@ def test_a_learning_rate_is_a_setting_too(small):
     assert {entry.label for entry in comparison.ranked} == {"lora (optim.lr=0.01)", "lora (optim.lr=0.1)"}
 
 
+def test_names_say_no_more_than_they_must(small):
+    changed = {"optim": {"name": "adam", "lr": 0.1, "epochs": 9}}
+    small.add("sdlora", 0, 80, preset="paper", rank=10)
+    small.add("sdlora", 0, 70, name="released", preset="released", rank=4, recipe=changed)
+    small.add("sdlora", 0, 60, name="continuous", preset="continuous", rank=4)
+    (comparison,) = comparisons(small)
+    assert [entry.label for entry in comparison.ranked] == [
+        "sdlora (preset=paper)",
+        "sdlora (preset=released)",
+        "sdlora (preset=continuous)",
+    ]
+
+
 def test_the_same_run_twice_counts_once(small):
     small.add("lora", 0, hits=[[90], [80, 80]])
     small.add("lora", 0, name="again", hits=[[90], [10, 10]])

@@ -61,6 +61,14 @@ def test_old_and_hidden_folders_are_passed_over_unless_named(small):
     assert [run.path for run in load_runs([old])] == [old]
 
 
+def test_a_run_killed_before_its_manifest_is_none(small):
+    folder = small.add("lora", 0)
+    small.add("lora", 1)
+    (folder / "checkpoint" / "000001").mkdir(parents=True)
+    (folder / "manifest.json").rename(folder / "checkpoint" / "000001" / "manifest.json")
+    assert [run.seed for run in load_runs([small.root])] == [1]
+
+
 def test_other_files_are_passed_over_with_one_note(small, tmp_path, caplog):
     folder = small.add("lora", 0)
     notes = [tmp_path / name for name in ("a.txt", "b.txt")]

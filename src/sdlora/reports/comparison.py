@@ -155,13 +155,25 @@ def _entries(runs: list[Run]) -> Iterable[Entry]:
                 break
         else:
             variants.append((settings, [run]))
-    keys = sorted({key for settings, _ in variants for key in settings})
-    differing = [key for key in keys if any(settings.get(key) != variants[0][0].get(key) for settings, _ in variants)]
+    telling = _telling([settings for settings, _ in variants])
     for settings, members in variants:
-        detail = ", ".join(f"{key.removeprefix('method.')}={settings[key]}" for key in differing if key in settings)
+        detail = ", ".join(f"{key.removeprefix('method.')}={settings[key]}" for key in telling if key in settings)
         by_seed = {run.seed: run for run in reversed(members)}
         yield Entry(
             label=printable(f"{members[0].method} ({detail})" if detail else members[0].method),
             runs=tuple(by_seed[seed] for seed in sorted(by_seed)),
             repeats=tuple(run for run in members if run is not by_seed[run.seed]),
         )
+
+
+def _telling(variants: list[dict[str, Any]]) -> list[str]:
+    """Choose few keys whose values tell all variants apart, options of the method before others."""
+    keys = sorted({key for settings in variants for key in settings}, key=lambda key: (key[:7] != "method.", key))
+    chosen: list[str] = []
+
+    def num_told_apart(key: str) -> int:
+        return len({tuple(repr(settings.get(name)) for name in (*chosen, key)) for settings in variants})
+
+    while len(variants) > 1 and (not chosen or num_told_apart(chosen[0]) < len(variants)):
+        chosen.append(max(keys, key=num_told_apart))
+    return sorted(chosen)

@@ -86,7 +86,7 @@ class Run:
 def load_runs(paths: Iterable[str | Path]) -> list[Run]:
     """Load every run in or below the given folders, unfinished ones too.
 
-    Files, hidden folders and folders that end in ``.old`` are passed over, the last two unless they are named.
+    Files are passed over, and so are hidden folders, checkpoints and folders that end in ``.old`` unless named.
 
     Returns:
         Runs sorted by stream, method and seed.
@@ -119,7 +119,12 @@ def _run_folders(top: Path) -> Iterable[Path]:
             below.clear()
             yield Path(folder)
         else:
-            below[:] = sorted(name for name in below if not name.startswith(".") and not name.endswith(".old"))
+            below[:] = sorted(name for name in below if _may_hold_runs(name))
+
+
+def _may_hold_runs(name: str) -> bool:
+    """Tell folders of runs from hidden ones, from what ``--fresh`` moved aside, and from checkpoints."""
+    return not name.startswith(".") and not name.endswith(".old") and name != "checkpoint"
 
 
 def _load_run(folder: Path) -> Run:
