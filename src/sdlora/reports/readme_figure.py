@@ -86,13 +86,25 @@ def _draw(axes: Axes, series: Sequence[Series], num_tasks: int) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", MINUS))
     low, high = axes.get_ylim()
     places = spread_out([one.values[-1] for one in series], (high - low) * 0.062, low, high)
+    beside = axes.get_yaxis_transform()  # x in widths of the axes, y in percent
     for one, place in zip(series, places, strict=True):
-        label = f"{cut(one.label, 18)} {one.values[-1]:.1f}"
-        axes.annotate(label, (num_tasks + 0.15, place), xytext=(10, -4), textcoords="offset points", color=_INK)
+        axes.plot([1.025], [place], transform=beside, clip_on=False, linestyle="", **_marker(one))
+        label = f"{cut(one.label, 14)} {one.values[-1]:.1f}"
+        axes.text(1.045, place, label, transform=beside, va="center_baseline", color=_INK, parse_math=False)
+
+
+def _marker(one: Series) -> dict[str, Any]:
+    colour = _colour(one)
+    face = "white" if one.look.colour is None else colour
+    return {"marker": _MARKERS[one.look.marker], "markersize": 5, "color": colour, "markerfacecolor": face}
+
+
+def _colour(one: Series) -> str:
+    return _INK if one.look.colour is None else LIGHT[one.look.colour]
 
 
 def _draw_series(axes: Axes, one: Series, num_tasks: int, depth: int) -> None:
-    colour = _INK if one.look.colour is None else LIGHT[one.look.colour]
+    colour = _colour(one)
     dash: str | tuple[int, tuple[float, ...]] = "-"
     if one.look.dash:
         dash = (0, tuple(float(part) / 2 for part in one.look.dash.split()))
@@ -103,5 +115,4 @@ def _draw_series(axes: Axes, one: Series, num_tasks: int, depth: int) -> None:
     if None not in one.spreads:
         lower, upper = zip(*one.edges, strict=True)
         axes.fill_between(tasks, lower, upper, color=colour, alpha=0.14, linewidth=0, zorder=depth)
-    marker = _MARKERS[one.look.marker]
-    axes.plot(tasks, one.values, color=colour, linestyle=dash, linewidth=2, marker=marker, markersize=5, zorder=depth)
+    axes.plot(tasks, one.values, linestyle=dash, linewidth=2, zorder=depth, **_marker(one))
