@@ -19,6 +19,7 @@ from typing import Any
 from sdlora.engine.checkpoint import stored_state
 from sdlora.engine.device import open_accelerator
 from sdlora.engine.evaluate import evaluate
+from sdlora.engine.guard import check_loss
 from sdlora.engine.manifest import describe
 from sdlora.engine.options import FitOptions
 from sdlora.engine.progress import Observer
@@ -108,10 +109,12 @@ def _begin(session: Session, task: Task) -> None:
 
 def _train(session: Session, task: Task) -> None:
     method, at = session.method, session.at
-    if session.num_epochs == 0 or not any(parameter.requires_grad for parameter in method.parameters()):
-        return
+    with session.seeded(task, "param_groups"):
+        groups = method.param_groups()
+    if session.num_epochs == 0 or not any(group["params"] for group in groups):
+        return  # a method without training, or with none in this task
     num_steps = len(session.batches(task, epoch=0))
-    trainer = Trainer(method, task, session.options, session.accelerator, num_steps, session.num_epochs)
+    trainer = Trainer(method, task, groups, session.options, session.accelerator, num_steps, session.num_epochs)
     session.attach(trainer)
     method.train()
     while at.epoch < session.num_epochs:
@@ -122,6 +125,7 @@ def _train(session: Session, task: Task) -> None:
             session.pause()
         trainer.guard.settle()
         row = epoch_row(at, lr=trainer.lr(at.epoch, num_steps - 1))
+        check_loss(row["loss"], f"task {at.task + 1}, epoch {at.epoch + 1}, at a learning rate of {row['lr']:g}")
         session.folder.log.append(row)
         at.next_epoch()
         session.observer.on_epoch(row)

@@ -12,6 +12,21 @@ from torch.optim import Optimizer
 from sdlora.errors import NumericalError
 
 PATIENCE = 50  # steps between two looks at a CUDA device
+LARGEST_LOSS = 1e3  # mean over an epoch; guessing among ten thousand classes costs 9.2
+
+
+def check_loss(loss: float, place: str) -> None:
+    """Refuse the mean loss of an epoch if training has diverged.
+
+    Raises:
+        NumericalError: If it is beyond `LARGEST_LOSS`.
+    """
+    if loss > LARGEST_LOSS:
+        raise NumericalError(
+            f"training has diverged: the mean loss is {loss:.3g} in {place}",
+            expected=f"at most {LARGEST_LOSS:g}",
+            fix="lower optim.lr, or set optim.clip_norm; the last checkpoint is from before",
+        )
 
 
 class Guard:

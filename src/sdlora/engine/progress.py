@@ -84,7 +84,7 @@ class Progress:
 
     def next_task(self) -> None:
         """Go to the start of the next task."""
-        self.task, self.phase, self.epoch = self.task + 1, "begin", 0
+        self.task, self.phase, self.epoch, self.trained_parameters = self.task + 1, "begin", 0, 0
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the sums."""

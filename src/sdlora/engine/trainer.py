@@ -12,7 +12,7 @@ from sdlora.engine.guard import Guard
 from sdlora.engine.optim import load_optimizer_state, lr_at, make_optimizer, optimizer_state, set_lr
 from sdlora.engine.options import FitOptions
 from sdlora.engine.seeding import seeded
-from sdlora.methods.base import Method
+from sdlora.methods.base import Method, ParamGroup
 from sdlora.task import Task
 
 
@@ -22,6 +22,7 @@ class Trainer:
     Args:
         method: Has begun and prepared the task.
         task: The task.
+        groups: What to train.
         options: How to train.
         accelerator: Gives precision and backward.
         num_steps: Steps of an epoch.
@@ -32,6 +33,7 @@ class Trainer:
         self,
         method: Method,
         task: Task,
+        groups: list[ParamGroup],
         options: FitOptions,
         accelerator: Accelerator,
         num_steps: int,
@@ -39,8 +41,6 @@ class Trainer:
     ) -> None:
         self.method, self.task, self.options, self.accelerator = method, task, options, accelerator
         self.num_steps, self.num_epochs = num_steps, num_epochs
-        with seeded(options.seed, task.index, "param_groups"):
-            groups = method.param_groups()
         self.optimizer = make_optimizer(groups, options.optim)
         names = {parameter: name for name, parameter in method.named_parameters()}
         deferred = accelerator.device.type == "cuda"
