@@ -29,7 +29,7 @@ def test_a_seed_fixes_a_split():
 def test_glyphs100():
     dataset = DATASETS.get("glyphs100")(None, 32)
     assert len(set(dataset.classes)) == 100
-    assert len(dataset.train.labels) == 4000
+    assert len(dataset.train.labels) == 8000
     assert len(dataset.test.labels) == 2000
     assert not dataset.default_augment.flip
 

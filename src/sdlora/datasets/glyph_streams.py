@@ -22,8 +22,7 @@ from sdlora.datasets.renditions import render
 
 TEST_FACES = ("DejaVuSans-Oblique", "DejaVuSansMono-Bold", "DejaVuSerif", "DejaVuSerif-BoldItalic")
 TRAIN_FACES = tuple(face for face in FACES if face not in TEST_FACES)
-TRAIN_IMAGES, TEST_IMAGES = 40, 20  # a class
-TURN = 0.30  # largest rotation, radians
+TRAIN_IMAGES, TEST_IMAGES = 80, 20  # a class
 AUGMENT = AugmentOptions(crop_scale=(0.7, 1.0), crop_ratio=(0.9, 1.1), flip=False, test_crop=1.0)
 
 
@@ -50,15 +49,16 @@ def draw_split(chars: tuple[str, ...], faces: tuple[str, ...], per_class: int, s
     masters = torch.from_numpy(draw_masters(chars, faces))
     labels = torch.arange(len(chars)).repeat_interleave(per_class)
     face = torch.randint(0, len(faces), (len(labels),), generator=generator)
-    ink = bend(render(masters[labels, face][:, None].float() / 255, generator), generator, size=size, turn=TURN)
-    pictures = add_noise(paint(ink, generator), generator)
+    drawn = render(masters[labels, face][:, None].float() / 255, generator)
+    ink = bend(drawn, generator, size=size, turn=0.2, shear=0.15, elastic=0.03)
+    pictures = add_noise(paint(ink, generator), generator, largest=0.05)
     pixels: NDArray[np.uint8] = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     return Split(images=pixels, labels=labels.numpy())
 
 
 @DATASETS.register("glyphs100")
 def glyphs100(root: Path | None, image_size: int) -> Dataset:
-    """One hundred letters of the four held-out scripts, 40 pictures each to learn and 20 to test."""
+    """One hundred letters of the four held-out scripts, 80 pictures each to learn and 20 to test."""
     pool = np.array([char for script in HELD_OUT_SCRIPTS for char in letters(script)])
     chosen = tuple(str(char) for char in np.random.Generator(np.random.PCG64(100)).permutation(pool)[:100])
     return _from_letters("glyphs100", chosen, image_size)
@@ -66,7 +66,7 @@ def glyphs100(root: Path | None, image_size: int) -> Dataset:
 
 @DATASETS.register("glyphs")
 def glyphs(root: Path | None, image_size: int) -> Dataset:
-    """Every letter of the four held-out scripts, 40 pictures each to learn and 20 to test."""
+    """Every letter of the four held-out scripts, 80 pictures each to learn and 20 to test."""
     return _from_letters("glyphs", tuple(char for script in HELD_OUT_SCRIPTS for char in letters(script)), image_size)
 
 

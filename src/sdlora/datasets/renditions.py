@@ -33,41 +33,6 @@ def hatch(masters: Tensor, generator: torch.Generator) -> Tensor:
     return masters * (0.5 + 2 * wave).clamp(0, 1)
 
 
-def halftone(masters: Tensor, generator: torch.Generator) -> Tensor:
-    """Print the character as a raster of dots, 5 to 7 pixels apart, on a fainter raster."""
-    x, y = _coordinates(masters)
-    period = uniform(generator, 5.0, 7.0, len(masters), 1, 1, 1)
-    turn = uniform(generator, 0.0, torch.pi / 2, len(masters), 1, 1, 1)
-    u, v = x * torch.cos(turn) + y * torch.sin(turn), y * torch.cos(turn) - x * torch.sin(turn)
-    raster = torch.sin(2 * torch.pi * u / period) * torch.sin(2 * torch.pi * v / period)  # -1..1
-    grey = F.avg_pool2d(masters, 5, stride=1, padding=2)
-    return (3 * (grey * 1.8 - 0.7 + raster * 0.7) + 0.5).clamp(0, 1)
-
-
-def mosaic(masters: Tensor, generator: torch.Generator) -> Tensor:
-    """Break the character into tiles of four pixels, a third of them missing."""
-    count, _, side, _ = masters.shape
-    kept = (uniform(generator, 0.0, 1.0, count, 1, side // 4, side // 4) < 0.68).float()
-    return masters * F.interpolate(kept, size=(side, side), mode="nearest")
-
-
-def relief(masters: Tensor, generator: torch.Generator) -> Tensor:
-    """Light the character from one side: a bright and a dark edge on grey."""
-    dx, dy = (int(step) for step in torch.randint(-2, 3, (2,), generator=generator))
-    moved = torch.roll(masters, (dy or 2, dx or 2), dims=(2, 3))
-    return 0.5 + 0.5 * (masters - moved)
-
-
-def counterchange(masters: Tensor, generator: torch.Generator) -> Tensor:
-    """Swap ink and paper on one side of a random straight line through the middle."""
-    x, y = _coordinates(masters)
-    middle = (masters.shape[-1] - 1) / 2
-    angle = uniform(generator, 0.0, 2 * torch.pi, len(masters), 1, 1, 1)
-    offset = uniform(generator, -6.0, 6.0, len(masters), 1, 1, 1)
-    beyond = (x - middle) * torch.cos(angle) + (y - middle) * torch.sin(angle) > offset
-    return torch.where(beyond, 1 - masters, masters)
-
-
 def ragged(masters: Tensor, generator: torch.Generator) -> Tensor:
     """Tear the edges: displace every point by rough noise."""
     count, _, side, _ = masters.shape
@@ -78,14 +43,52 @@ def ragged(masters: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(masters, grid + shift.permute(0, 2, 3, 1), align_corners=False)
 
 
+def framed(masters: Tensor, generator: torch.Generator) -> Tensor:
+    """Put the character, made smaller, into a ring or a square."""
+    return torch.maximum(_shrink(masters), _frame(masters, generator, solid=False))
+
+
+def stamped(masters: Tensor, generator: torch.Generator) -> Tensor:
+    """Cut the character, made smaller, out of a disc or a square."""
+    return _frame(masters, generator, solid=True) * (1 - _shrink(masters))
+
+
+def ruled(masters: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw thin parallel lines of a random direction behind the character, 8 to 12 pixels apart."""
+    x, y = _coordinates(masters)
+    angle = uniform(generator, 0.0, torch.pi, len(masters), 1, 1, 1)
+    period = uniform(generator, 8.0, 12.0, len(masters), 1, 1, 1)
+    phase = uniform(generator, 0.0, 1.0, len(masters), 1, 1, 1)
+    along = (x * torch.cos(angle) + y * torch.sin(angle)) / period + phase
+    distance = (along - along.round()).abs() * period
+    return torch.maximum(masters, (2.0 - distance).clamp(0, 1))
+
+
+def _shrink(masters: Tensor) -> Tensor:
+    side = masters.shape[-1]
+    small = F.interpolate(masters, scale_factor=0.75, mode="area")
+    before = (side - small.shape[-1]) // 2
+    after = side - small.shape[-1] - before
+    return F.pad(small, (before, after, before, after))
+
+
+def _frame(masters: Tensor, generator: torch.Generator, *, solid: bool) -> Tensor:
+    """Return rings and squares (N, 1, S, S), half of each, filled if `solid`."""
+    x, y = _coordinates(masters)
+    middle = (masters.shape[-1] - 1) / 2
+    dx, dy = (x - middle).abs(), (y - middle).abs()
+    round_ = uniform(generator, 0.0, 1.0, len(masters), 1, 1, 1) < 0.5
+    distance = torch.where(round_, torch.sqrt(dx**2 + dy**2) - 21.5, torch.maximum(dx, dy) - 19.5)
+    return (0.5 - distance).clamp(0, 1) if solid else (2.0 - (distance + 1).abs()).clamp(0, 1)
+
+
 RENDITIONS: dict[str, Rendition] = {
     "outline": outline,
     "hatch": hatch,
-    "halftone": halftone,
-    "mosaic": mosaic,
-    "relief": relief,
-    "counterchange": counterchange,
     "ragged": ragged,
+    "framed": framed,
+    "stamped": stamped,
+    "ruled": ruled,
 }
 
 
