@@ -1,4 +1,4 @@
-"""Ways of drawing a character that pretraining never saw, as ImageNet-R is to ImageNet: drawings, reliefs, mosaics.
+"""Ways of drawing a character that pretraining never saw, as ImageNet-R is to ImageNet: cartoons, stamps, badges.
 
 Each rendition maps coverage masks (N, 1, S, S) in 0..1 to such masks. They make the offline benchmarks need adaptation:
 on these pictures class means of the frozen backbone are mediocre while joint training is good (docs/benchmark.md).
