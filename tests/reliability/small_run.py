@@ -119,13 +119,13 @@ def bits(folder: Path) -> dict[str, Any]:
         name: (str(value.dtype), tuple(value.shape), hashlib.sha256(value.view(-1).numpy().tobytes()).hexdigest())
         for name, value in checkpoint.tensors.items()
     }
-    matrix = folder / "matrix.json"
+    matrix, recipe = folder / "matrix.json", folder / "recipe.toml"
     return {
         "progress": progress,
         "tensors": tensors,
         "matrix": matrix.read_text() if matrix.exists() else None,
         "rows": [without_times(row) for row in read_rows(folder / "metrics.jsonl")],
-        "recipe": (folder / "recipe.toml").read_text(),
+        "recipe": recipe.read_text() if recipe.exists() else None,
     }
 
 

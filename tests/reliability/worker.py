@@ -9,6 +9,7 @@ import contextlib
 import os
 import resource
 import signal
+import tempfile
 import threading
 import time
 import traceback
@@ -28,6 +29,8 @@ from sdlora.engine import Observer
 from sdlora.errors import SDLoRAError
 from sdlora.methods import Method
 
+NOBODY = 65534  # a user without rights
+
 
 @dataclass(frozen=True)
 class Trouble:
@@ -40,6 +43,7 @@ class Trouble:
         file_bytes: No file may become larger.
         block_at_step: It hangs after so many steps.
         stop_at_step: It gets SIGTERM after so many steps.
+        is_unprivileged: It is not root.
     """
 
     at_call: int | None = None
@@ -48,6 +52,7 @@ class Trouble:
     file_bytes: int | None = None
     block_at_step: int | None = None
     stop_at_step: int | None = None
+    is_unprivileged: bool = False
 
 
 def die(*_: object) -> None:
@@ -76,6 +81,10 @@ class Steps(Observer):
 def run(folder: Path, case: Case, trouble: Trouble, parent: Connection) -> None:
     """Train, and exit with the code that the command line would."""
     torch.set_num_threads(1)
+    if trouble.is_unprivileged and os.geteuid() == 0:
+        with tempfile.TemporaryDirectory() as elsewhere:
+            train(Path(elsewhere), case)  # imports what root alone may read
+        os.setresuid(NOBODY, NOBODY, NOBODY)
     if trouble.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (trouble.file_bytes, trouble.file_bytes))
     if trouble.at_call is not None:

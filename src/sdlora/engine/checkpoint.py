@@ -118,15 +118,15 @@ class Checkpoints:
         return None, []
 
     def _read(self, number: int) -> Checkpoint:
-        files = read_folder(self._path(number))
+        path = self._path(number)
+        files = read_folder(path)
         try:
             state = json.loads(files["state.json"])
-            checkpoint = Checkpoint(state, parse_tensors(files["tensors.safetensors"]), files["metrics.jsonl"])
+            if state["format"] > FORMAT:
+                raise RunError(f"{path} has format {state['format']}", expected=f"at most {FORMAT}")
+            return Checkpoint(state, parse_tensors(files["tensors.safetensors"]), files["metrics.jsonl"])
         except KeyError as error:
-            raise ValueError(f"{self._path(number) / 'manifest.json'} does not list {error}") from error
-        if state["format"] > FORMAT:
-            raise RunError(f"{self._path(number)} has format {state['format']}", expected=f"at most {FORMAT}")
-        return checkpoint
+            raise ValueError(f"{path / 'manifest.json'} does not list {error}") from error
 
     def _numbers(self) -> list[int]:
         if not self.folder.is_dir():

@@ -21,7 +21,7 @@ def check_loss(loss: float, place: str) -> None:
     Raises:
         NumericalError: If it is beyond `LARGEST_LOSS`.
     """
-    if loss > LARGEST_LOSS:
+    if not loss <= LARGEST_LOSS:  # NaN is refused too
         raise NumericalError(
             f"training has diverged: the mean loss is {loss:.3g} in {place}",
             expected=f"at most {LARGEST_LOSS:g}",

@@ -1,0 +1,74 @@
+"""Counting hits against a loop over single images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from reliability.small_run import Case, small_stream
+from torch import nn
+
+from sdlora.backbones.vit import load_backbone
+from sdlora.engine.device import open_accelerator
+from sdlora.engine.evaluate import evaluate
+from sdlora.methods import METHODS
+from sdlora.streams import PlainBatches
+
+STREAM = small_stream()
+
+
+@pytest.fixture
+def accelerator():
+    with open_accelerator(Case().options()) as made:
+        yield made
+
+
+def begun(num_tasks):
+    torch.manual_seed(3)
+    method = METHODS.get("probe")(load_backbone("untrained_vit"))
+    for task in STREAM.tasks[:num_tasks]:
+        method.begin_task(task)
+    for block in method.head.blocks:
+        nn.init.normal_(block.weight)
+    return method
+
+
+def test_hits_are_those_of_single_images(accelerator):
+    method = begun(2)
+    hits, totals = evaluate(method, STREAM, accelerator, num_seen=4, batch_size=3)
+    expected = []
+    for position in range(2):
+        pairs = PlainBatches(STREAM.test(position), 1, 16)
+        expected.append(sum(int(method(image).argmax()) == int(label) for image, label in pairs))
+    assert hits == expected
+    assert totals == [8, 8]
+    assert 0 < sum(hits) < 16
+    assert evaluate(method, STREAM, accelerator, num_seen=4, batch_size=256) == (hits, totals)
+
+
+def test_groups_not_seen_are_none(accelerator):
+    hits, totals = evaluate(begun(1), STREAM, accelerator, num_seen=2)
+    assert (hits[1], totals) == (None, [8, None])
+
+
+def test_a_joint_stream_is_measured_in_the_same_groups(accelerator):
+    joined = STREAM.joined()
+    assert evaluate(begun(2), joined, accelerator, num_seen=4) == evaluate(begun(2), STREAM, accelerator, num_seen=4)
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_the_mode_is_put_back(accelerator, is_training):
+    method = begun(2).train(is_training)
+    seen = []
+
+    def stop():
+        seen.append(method.training)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(method, STREAM, accelerator, num_seen=4, batch_size=4, on_batch=stop)
+    assert seen == [False] * 3
+    assert method.training == is_training
+    evaluate(method, STREAM, accelerator, num_seen=4)
+    assert method.training == is_training
+    assert not torch.is_inference_mode_enabled()
