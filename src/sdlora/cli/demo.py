@@ -1,4 +1,4 @@
-"""``sdlora demo``: see SD-LoRA remember and sequential LoRA forget, on this computer, without a download."""
+"""``sdlora demo``: SD-LoRA beside sequential LoRA, on this computer, without a download."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from sdlora.cli.console import Console
 from sdlora.cli.options import Device, with_console
 from sdlora.cli.report import write_page
+from sdlora.cli.train import heading
 from sdlora.errors import RunError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where runs a
 
 @with_console
 def demo(console: Console, *, out: Out = Path("runs/demo"), device: Device = None) -> int:
-    """Watch SD-LoRA remember what sequential LoRA forgets.
+    """Compare SD-LoRA with sequential LoRA in a few minutes.
 
     Both learn four alphabets one after another, then real handwritten digits. Needs no network. A second call finds
     the finished runs.
@@ -44,6 +45,8 @@ def demo(console: Console, *, out: Out = Path("runs/demo"), device: Device = Non
     for position, method in enumerate(NAMES):
         folder = toml_value(str(out / method))
         experiment = build(load_recipe(f"demo/{method}", [*changes, f"run.output_dir={folder}"]))
+        if not matrices:
+            console.note(heading(experiment))
         try:
             later = len(NAMES) - position - 1
             outcome = train_seeds(experiment, console, name=method, later_runs=later)[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import fmean
 from types import TracebackType
 from typing import Any
 
@@ -93,7 +94,7 @@ class TrainingProgress(Observer):
     def on_task(self, row: dict[str, Any]) -> None:
         seen = [value for value in row["accuracy"] if value is not None]
         each = f"  (task 1-{len(seen)}: {'  '.join(map(percent, seen))})" if len(seen) > 1 else ""
-        mean = percent(sum(seen) / len(seen))
+        mean = percent(fmean(seen))
         self.console.note(f"  {self.label}  task {row['task'] + 1} learned  accuracy {mean} %{each}")
 
     def on_warning(self, message: str) -> None:
