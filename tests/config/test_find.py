@@ -31,3 +31,10 @@ def test_what_cannot_be_found(source, words):
     with pytest.raises(ConfigError) as error:
         find_recipe(source)
     assert words in str(error.value)
+
+
+def test_an_installed_package_brings_its_own(tmp_path, monkeypatch):
+    (tmp_path / "recipes/a").mkdir(parents=True)
+    (tmp_path / "recipes/a/b.toml").write_text("")
+    monkeypatch.setattr("sdlora.config.find.PACKAGE", tmp_path)
+    assert shipped_recipes() == {"a/b": tmp_path / "recipes/a/b.toml"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 from torch import Tensor
 
@@ -45,7 +45,7 @@ class LoRA(Method):
         targets: Sequence[str] = ("qkv:q", "qkv:v"),
         rank: int = 10,
         alpha: float = 10.0,
-        head_init: str = "default",
+        head_init: Literal["default", "released"] = "default",
         head_lr_scale: float = 1.0,
     ) -> None:
         super().__init__(backbone)

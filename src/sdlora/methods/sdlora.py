@@ -58,7 +58,7 @@ class SDLoRA(Method):
         preset: str = "continuous",
         rank_schedule: Literal["paper"] | Sequence[tuple[int, int]] | None = None,
         distill_threshold: float | None = None,
-        head_init: str = "default",
+        head_init: Literal["default", "released"] = "default",
         head_lr_scale: float = 1.0,
     ) -> None:
         super().__init__(backbone)
