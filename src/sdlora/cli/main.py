@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
+from sdlora import __version__
 from sdlora.cli import demo, listing, report, train
 from sdlora.cli.console import Console
 from sdlora.cli.failure import explain
@@ -44,17 +44,10 @@ def root(
 ) -> None:
     """Keep teaching a pretrained vision transformer new classes, and compare the methods that do so."""
     if version:
-        print(_version())
+        print(__version__)
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-def _version() -> str:
-    try:
-        return metadata.version("sdlora")
-    except metadata.PackageNotFoundError:
-        return "unknown: not installed, but run from its source"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

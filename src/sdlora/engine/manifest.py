@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from sdlora import __version__
 from sdlora.engine.device import numeric_flags
 from sdlora.engine.options import FitOptions
 from sdlora.methods.base import Method
@@ -35,9 +36,9 @@ def describe(
     method_options = dict(recipe.get("method", {}))
     description = {
         "format": 1,
-        "sdlora": _version("sdlora"),
+        "sdlora": __version__,
         "git": _git_commit(),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
         "hardware": _hardware(accelerator.device),
         "threads": torch.get_num_threads(),
         "flags": numeric_flags(),
@@ -89,13 +90,6 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _hardware(device: torch.device) -> dict[str, Any]:
