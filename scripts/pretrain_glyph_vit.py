@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/pretraining"))
     parser.add_argument("--images", type=int, default=1_200_000, help="length of the run, images")
-    parser.add_argument("--horizon", type=int, default=3_000_000, help="length of the cosine before the cool-down, images")
+    parser.add_argument("--horizon", type=int, default=3_000_000, help="where the cosine would end, images")
     parser.add_argument("--cool-down", type=int, default=512_000, help="where the linear cool-down begins, images")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--lr", type=float, default=2.5e-3, help="peak learning rate")
