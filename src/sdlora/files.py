@@ -182,8 +182,12 @@ def make_folder(path: Path) -> None:
     Raises:
         StorageError: If that is not possible.
     """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     with storage_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(missing):
+            with suppress(FileExistsError):  # another process was faster
+                os.mkdir(folder)
+            _flush_folder(folder.parent)
 
 
 def remove_folder(path: Path) -> None:

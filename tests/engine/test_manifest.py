@@ -82,11 +82,6 @@ def test_all_differences_come_sorted(description):
     assert conflicts(description, other) == ["optim.lr = 0.005; now 1.0", "seed = 0; now 9"]
 
 
-def test_a_package_that_is_not_installed_has_no_version():
-    assert manifest._version("torch")
-    assert manifest._version("no such package") is None
-
-
 def test_the_commit_is_told_where_there_is_one(monkeypatch, tmp_path):
     monkeypatch.setattr(manifest, "__file__", str(tmp_path / "src" / "sdlora" / "engine" / "manifest.py"))
     assert manifest._git_commit() is None
