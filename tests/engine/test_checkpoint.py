@@ -53,6 +53,16 @@ def test_two_are_kept(tmp_path):
         ]
 
 
+def test_a_damaged_one_is_none_of_the_two(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(make(0))
+    checkpoints.save(make(1))
+    (tmp_path / "000001" / "state.json").unlink()
+    checkpoints.newest()
+    checkpoints.save(make(2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000", "000002"]
+
+
 def test_numbers_go_on_beyond_six_digits(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(make(0))

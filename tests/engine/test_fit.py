@@ -36,6 +36,35 @@ def test_hooks_come_in_order(tmp_path):
     assert calls == ["construct", *task, "forward", "report", *task, "forward", "forward", "report"]
 
 
+def test_every_hook_draws_numbers_of_its_own(tmp_path):
+    case = Case(method="probe")
+
+    def drawn(folder):
+        numbers = []
+
+        def make():
+            numbers.append(float(torch.rand(1)))
+            method = case.make_method()
+            for name in ("begin_task", "prepare", "param_groups", "losses", "end_task", "report"):
+                setattr(method, name, drawing(getattr(method, name)))
+            return method
+
+        def drawing(hook):
+            def call(*arguments):
+                numbers.append(float(torch.rand(1)))
+                return hook(*arguments)
+
+            return call
+
+        train(folder, case, make_method=make)
+        return numbers
+
+    first = drawn(tmp_path / "first")
+    torch.manual_seed(17)
+    assert drawn(tmp_path / "second") == first
+    assert len(first) == len(set(first)) == 1 + 2 * (5 + 6)
+
+
 def test_the_result_is_what_the_method_measures(tmp_path):
     case = Case()
     result = train(tmp_path / "run", case)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import torch
-from reliability.small_run import STEPS, Case, interrupted, train
+from reliability.checks import Spoiler
+from reliability.small_run import STEPS, Case, bits, interrupted, train
 
 from sdlora.engine import Observer
+from sdlora.engine.guard import Guard
+from sdlora.errors import NumericalError
 from sdlora.streams import TrainBatches
 
 
@@ -56,6 +62,37 @@ def test_observers_hear_where_a_run_goes_on(tmp_path):
     assert heard.steps[0].done_images == 16 + 6
     train(tmp_path / "run", Case(), heard)
     assert len(heard.starts) == 1, "a finished run does not start"
+
+
+def leave_verdicts_on_the_device(monkeypatch):
+    def deferred(*parts, **options):
+        return Guard(*parts, **{**options, "deferred": True})
+
+    monkeypatch.setattr("sdlora.engine.trainer.Guard", deferred)
+
+
+def test_verdicts_left_on_the_device_change_no_bit(tmp_path, monkeypatch):
+    train(tmp_path / "now", Case())
+    leave_verdicts_on_the_device(monkeypatch)
+    train(tmp_path / "later", Case())
+    assert bits(tmp_path / "later") == bits(tmp_path / "now")
+
+
+def test_nothing_is_stored_before_its_verdict_was_read(tmp_path, monkeypatch):
+    """The second loss is none, and a signal asks to stop and store after that step."""
+
+    class Signal(Observer):
+        def on_step(self, report):
+            if report.step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    leave_verdicts_on_the_device(monkeypatch)
+    with pytest.raises(NumericalError, match="the loss term cross_entropy is not finite in task 1, epoch 1, step 2"):
+        train(tmp_path / "run", Case(), Signal(), Spoiler(Case().make_method, "loss", at=1))
+    assert bits(tmp_path / "run")["progress"]["step"] == 0
+    train(tmp_path / "run", Case())
+    train(tmp_path / "unbroken", Case())
+    assert bits(tmp_path / "run") == bits(tmp_path / "unbroken")
 
 
 def test_hooks_see_the_same_pictures_in_both_views(tmp_path):
