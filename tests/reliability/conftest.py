@@ -40,5 +40,5 @@ def module_place(tmp_path_factory):
 def server():
     """Start processes that have imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "reliability.worker"])
+    context.set_forkserver_preload(["reliability.server"])
     return context

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # the first optimiser would import it, for a second or two
 from reliability.faults import Calls
 from reliability.small_run import Case, train
 
