@@ -18,7 +18,7 @@ VARIANTS: dict[str, list[dict[str, object]]] = {
         {"preset": "released"},
         {"preset": "continuous"},
         {"rank": 4, "rank_schedule": [[1, 2]]},
-        {"distill_threshold": 0.9},
+        {"preset": "continuous", "distill_threshold": 0.9},
     ],
     "inflora": [{"num_tasks": 3}, {"energy": "second"}],
     "ranpac": [{"adaptation": "ssf"}],

@@ -27,11 +27,13 @@ class SDLoRA(Method):
         backbone: What is adapted; it stays frozen.
         targets: Projections to adapt; the paper takes the query and value projections of every block.
         rank: Rank of the first task's direction.
-        preset: ``"paper"``, ``"released"`` or ``"continuous"``, see `sdlora.adapters.presets`.
+        preset: ``"paper"``, ``"released"`` or ``"continuous"``, see `sdlora.adapters.presets`; the default is what
+            reached the highest accuracy on the offline benchmark (docs/benchmark.md).
         rank_schedule: SD-LoRA-RR: ``"paper"`` (0.8 of `rank` from task 4 on, 0.6 from task 8 on), or pairs
             [task, rank]; tasks count from 0. None keeps `rank`.
         distill_threshold: SD-LoRA-KD: a direction that the old ones explain up to this fraction of its square norm
-            is handed over to them and not kept; the paper uses 9e-4. None keeps all.
+            is handed over to them and not kept; the paper uses 9e-4. None keeps all. Needs a preset whose magnitudes
+            carry over.
         head_init: How a new block of the head starts, see `sdlora.heads.LinearHead`.
         head_lr_scale: Multiplies the learning rate of the head.
 
@@ -55,7 +57,7 @@ class SDLoRA(Method):
         *,
         targets: Sequence[str] = ("qkv:q", "qkv:v"),
         rank: int = 10,
-        preset: str = "continuous",
+        preset: str = "released",
         rank_schedule: Literal["paper"] | Sequence[tuple[int, int]] | None = None,
         distill_threshold: float | None = None,
         head_init: Literal["default", "released"] = "default",
