@@ -147,7 +147,7 @@ def test_r4_what_people_read_is_repaired(halfway, unbroken, name):
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "matrix.json"])
-@pytest.mark.parametrize("data", [None, b"", b"[]", b'{"format": 1'])
+@pytest.mark.parametrize("data", [None, b"", b"[]", b"{}", b'{"format": 1'])
 def test_r4_a_finished_run_is_repaired_too(place, unbroken, name, data):
     train(place / "run", CASE)
     (place / "run" / name).unlink()

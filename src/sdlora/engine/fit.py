@@ -60,7 +60,7 @@ def fit(
 
     Raises:
         ConfigError: If device or precision are not available.
-        DataError: If a task has nothing to train on.
+        DataError: If an image cannot be read.
         RunError: If the folder belongs to another run, or cannot be continued.
         BusyError: If another process is training in the folder.
         StorageError: If a file cannot be written.

@@ -72,7 +72,7 @@ class RunFolder:
             RunError: If the folder holds the result of another run.
         """
         manifest, matrix = self._read("manifest.json"), self._read("matrix.json")
-        if manifest.get("status") != "finished" or not matrix:
+        if manifest.get("status") != "finished" or not matrix.keys() >= {"hits", "totals"}:
             return None
         self._refuse_conflicts(manifest)
         return RunResult(self.path, "finished", matrix["hits"], matrix["totals"], manifest["seconds"])
