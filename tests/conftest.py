@@ -1,7 +1,12 @@
-"""Settings for all tests: one thread, so that bits do not depend on the machine's load."""
+"""Settings for all tests: one thread, here and in every process that a test starts, so no bit depends on the load."""
 
-import pytest
-import torch
+import os
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"  # read when torch is first imported, below and in children
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="session")
