@@ -81,11 +81,14 @@ def test_a_folder_of_another_demo_is_refused(sdlora, small):
     assert answer.err.endswith("Fix: sdlora demo --out OTHER_FOLDER, or delete here\n")
 
 
-def test_the_shipped_recipes_are_the_same_but_for_the_method():
+def test_the_shipped_recipes_are_the_same_but_for_the_method_and_its_tuned_rate():
     from sdlora.config.load import load_recipe
     from sdlora.config.resolved import resolved
 
     one, other = (resolved(load_recipe(f"demo/{method}")) for method in ("sdlora", "lora"))
+    for recipe, method in ((one, "sdlora"), (other, "lora")):
+        benchmark = resolved(load_recipe(f"glyphs100_10/{method}"))
+        assert recipe["optim"].pop("lr") == benchmark["optim"]["lr"], "the rate found by the benchmark's search"
     for name in ("stream", "backbone", "optim"):
         assert one[name] == other[name]
     assert one["run"]["seeds"] == other["run"]["seeds"]
