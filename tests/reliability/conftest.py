@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
+from reliability import worker
 
 
 @pytest.fixture
@@ -41,4 +45,11 @@ def server():
     """Start processes that have imported everything."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["reliability.server"])
+    with pytest.MonkeyPatch.context() as patch:  # Python 3.11 hands its import path to the server, which ignores it
+        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+        forkserver.ensure_running()
+    check = context.Process(target=worker.exit_with_preload)
+    check.start()
+    check.join()
+    assert check.exitcode == 0, "the server did not import what its children need; each would take seconds to start"
     return context

@@ -112,7 +112,9 @@ def _git_commit() -> str | None:
     root = Path(__file__).parents[3]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", os.fspath(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    place = os.fspath(root)  # named safe: git refuses a checkout that another user owns, which a container's often is
+    command = ["git", "-c", f"safe.directory={place}", "-C", place]
+    command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
