@@ -84,7 +84,8 @@ def test_switches_are_set_and_put_back():
 
 
 def test_the_workspace_of_cublas_is_fixed_before_cuda_starts(monkeypatch):
-    monkeypatch.delenv(device.WORKSPACE, raising=False)
+    monkeypatch.setenv(device.WORKSPACE, "any")  # remembers what there was, which deleting alone does not
+    monkeypatch.delenv(device.WORKSPACE)
     device._fix_workspace()
     assert numeric_flags()["cublas_workspace"] == ":4096:8"
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
