@@ -5,6 +5,7 @@
     |-- DataError (ValueError)           2   images, labels or folders are wrong
     |-- RunError (RuntimeError)          3   a run folder or a checkpoint is unusable
     |-- BundleError (RuntimeError)       3   a model folder is unusable
+    |-- NotTaughtError (RuntimeError)    3   a learner that knows no class was asked
     |-- BusyError (RuntimeError)         4   locked by another process, or a conflict with it
     |-- CheckError (RuntimeError)        5   a check that was asked for failed
     |-- PartialError (RuntimeError)      6   some inputs failed, the others were done
@@ -61,6 +62,12 @@ class RunError(SDLoRAError, RuntimeError):
 
 class BundleError(SDLoRAError, RuntimeError):
     """A model folder is missing, damaged, or written by a newer sdlora."""
+
+    exit_code = 3
+
+
+class NotTaughtError(SDLoRAError, RuntimeError):
+    """A learner was asked before its first lesson."""
 
     exit_code = 3
 
