@@ -2,7 +2,8 @@
 
 A target is the end of a layer's dotted name, such as ``"query"``, ``"attn.proj"`` or ``"mlp.fc1"``; ``*``, ``?`` and
 ``[...]`` match as in file names (and ``*`` matches dots too), so ``"blocks.[0-4].attn.proj"`` names five layers. With
-``":q"``, ``":k"`` or ``":v"`` behind it, it means that third of the rows of a fused projection: ``"qkv:q"``.
+``":q"``, ``":k"`` or ``":v"`` behind it, it means that third of the rows of a fused projection: ``"qkv:q"``. In a model
+that keeps the three apart, ``"qkv:q"`` is the layer ``"q_proj"`` or ``"query"``, and so for k and v.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from sdlora.errors import ConfigError
 A = TypeVar("A", bound=LinearAdapter)
 
 THIRDS = ("q", "k", "v")
+FUSED = "qkv"
+APART = {"q": ("q_proj", "query"), "k": ("k_proj", "key"), "v": ("v_proj", "value")}
+"""What the layers are called that stand for the thirds of a fused one."""
+
 WHOLE = "all"
 """Name of the slice when all rows of a layer are adapted."""
 
@@ -49,7 +54,10 @@ def find_targets(model: nn.Module, targets: Sequence[str]) -> dict[str, tuple[nn
     found: dict[nn.Linear, dict[str, Rows]] = {}
     for target in targets:
         pattern, _, part = target.partition(":")
-        matching = [linear for linear, names in places.items() if any(_matches(name, pattern) for name in names)]
+        matching = _matching(places, pattern)
+        if not matching and pattern.endswith(FUSED) and part in APART:
+            stem = pattern.removesuffix(FUSED)
+            matching, part = [linear for name in APART[part] for linear in _matching(places, stem + name)], ""
         if not matching:
             raise ConfigError(f'no linear layer is called "{target}"', expected=_what_there_is(places))
         for linear in matching:
@@ -116,6 +124,10 @@ def _rows(name: str, linear: nn.Linear, part: str) -> Rows:
         )
     size = linear.out_features // 3
     return THIRDS.index(part) * size, (THIRDS.index(part) + 1) * size
+
+
+def _matching(places: Mapping[nn.Linear, Sequence[str]], pattern: str) -> list[nn.Linear]:
+    return [linear for linear, names in places.items() if any(_matches(name, pattern) for name in names)]
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sdlora.adapters.blocks import blocks_of
 from sdlora.errors import ConfigError
 
 _PREFIXES: ContextVar[Mapping[int, Sequence[Tensor]]] = ContextVar("prefixes")
@@ -84,7 +85,7 @@ def inject_prefixes(model: nn.Module, layers: Sequence[int]) -> tuple[int, ...]:
         raise ConfigError(
             f"prompted layers {list(layers)}", expected="at least one index of a block, from 0, each once"
         )
-    blocks = cast(nn.ModuleList, model.blocks)
+    blocks = blocks_of(model)
     taken = tuple(layer for layer in layers if layer < len(blocks)) or (len(blocks) - 1,)
     for layer in taken:
         attention = getattr(blocks[layer], "attn", None)

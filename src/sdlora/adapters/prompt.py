@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sdlora.adapters.blocks import blocks_of
 from sdlora.errors import ConfigError
 
 _PROMPT: ContextVar[Tensor | None] = ContextVar("prompt", default=None)
@@ -42,7 +43,12 @@ class PromptSlot(nn.Module):
 
 
 def inject_prompt(model: nn.Module) -> None:
-    """Make a timm ``VisionTransformer`` ready for prompt tokens, in place."""
+    """Make a timm ``VisionTransformer`` ready for prompt tokens, in place.
+
+    Raises:
+        ConfigError: If the model is no such thing.
+    """
+    blocks_of(model)
     vit: Any = model
     if not isinstance(vit.patch_drop, PromptSlot):
         vit.patch_drop = PromptSlot(vit.patch_drop, vit.num_prefix_tokens)

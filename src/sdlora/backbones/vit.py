@@ -1,4 +1,4 @@
-"""Pretrained vision transformers as feature extractors; the only module that loads them.
+"""Pretrained vision transformers as feature extractors.
 
 An image enters as float in 0..1 and is normalised here with the backbone's own mean and deviation, so nothing outside
 can normalise it twice or not at all.
@@ -14,32 +14,44 @@ from typing import Any, cast
 import timm
 import torch
 from safetensors.torch import load
-from timm.layers.attention import Attention
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from sdlora.backbones.family import Family
 from sdlora.backbones.glyph_vit import glyph_vit
+from sdlora.backbones.hugging_face import (
+    PREFIX,
+    HuggingFaceViT,
+    as_classifier,
+    is_of_transformers,
+    preprocessing,
+    read_from_cache,
+)
+from sdlora.backbones.timm_vit import TimmViT
 from sdlora.errors import ConfigError, DataError
 from sdlora.registry import nearest
 
 SHIPPED = "glyph_vit"
 UNTRAINED = "untrained_vit"
-FEW_TOKENS = 64  # below this, PyTorch's fused attention is slower than the explicit one in a CPU backward pass
 
 
 class Backbone(nn.Module):
     """A vision transformer and its input normalisation.
 
     Args:
-        model: A timm ``VisionTransformer``.
+        model: A timm ``VisionTransformer``, or one of the models in `sdlora.backbones.hugging_face`. It is taken over:
+            frozen, in evaluation mode, without its classifier.
         name: What recipes and manifests call it.
         mean: Per-channel mean of its training images, fraction.
         std: Per-channel standard deviation, fraction.
         sha256: Digest of its weights; computed when absent.
+        image_size: Side of the square input, pixels; the model's own when absent.
 
     Shape:
-        Input (N, 3, H, W) float in 0..1; output features (N, D): the class token after the final norm (the mean token
-        where the model was trained so).
+        Input (N, 3, H, W) float in 0..1; output features (N, D): what the model's own classifier was given.
+
+    Raises:
+        ConfigError: If the model is none of these.
     """
 
     mean: Tensor
@@ -47,34 +59,28 @@ class Backbone(nn.Module):
 
     def __init__(
         self,
-        model: VisionTransformer,
+        model: nn.Module,
         *,
         name: str,
         mean: Sequence[float] = (0.5, 0.5, 0.5),
         std: Sequence[float] = (0.5, 0.5, 0.5),
         sha256: str | None = None,
+        image_size: int | None = None,
     ) -> None:
         super().__init__()
-        model.reset_classifier(0)
-        if model.patch_embed.num_patches <= FEW_TOKENS:
-            for attention in model.modules():
-                if isinstance(attention, Attention):
-                    attention.fused_attn = False  # type: ignore[misc]  # Final only for TorchScript
+        self.family = _family(model)
+        self.family.behead(model)
         self.model = model.eval().requires_grad_(False)
         self.name = name
         self.sha256 = sha256 or digest(model)
+        self.image_size = image_size or self.family.image_size(model)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
     @property
     def feature_dim(self) -> int:
         """Width D of the features."""
-        return self.model.num_features
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square input, pixels."""
-        return int(self.model.patch_embed.img_size[0])
+        return self.family.feature_dim(self.model)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map images from 0..1 to the range the model was pretrained on."""
@@ -82,19 +88,55 @@ class Backbone(nn.Module):
 
     def tokens(self, images: Tensor) -> Tensor:
         """Return all tokens (N, L, D) after the final norm."""
+        return self.family.tokens(self.model, self._checked(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.family.features(self.model, self._checked(images))
+
+    def _checked(self, images: Tensor) -> Tensor:
+        """Return normalised images, all of the right size."""
         if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
             raise DataError(
                 f"images of {images.shape[-2]} x {images.shape[-1]} pixels for backbone {self.name}",
                 expected=f"{self.image_size} x {self.image_size}",
             )
-        return self.model.forward_features(self.normalise(images))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.model.forward_head(self.tokens(images), pre_logits=True)
+        return self.normalise(images)
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in evaluation mode: no method here uses dropout or drop-path in the backbone."""
         return super().train(False)
+
+
+def backbone_of(model: nn.Module, name: str = "custom") -> Backbone:
+    """Make a backbone of a model that the caller built or loaded.
+
+    Args:
+        model: A timm ``VisionTransformer``; or, of the transformers library, a ViT, DINOv2 or CLIP model, with or
+            without its classifier. Normalisation is what its timm configuration says, or what is usual for its kind;
+            for another one make a `Backbone`.
+        name: What manifests call it.
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    if is_of_transformers(model):
+        model = as_classifier(model)
+        usual = preprocessing(model)
+        return Backbone(model, name=name, mean=usual.mean, std=usual.std, image_size=usual.image_size)
+    known = getattr(model, "pretrained_cfg", None) or {}
+    given = {key: known[key] for key in ("mean", "std") if known.get(key)}
+    return Backbone(model, name=name, **given)
+
+
+def _family(model: nn.Module) -> Family:
+    if isinstance(model, VisionTransformer):
+        return TimmViT()
+    if is_of_transformers(model):
+        return HuggingFaceViT()
+    raise ConfigError(
+        f"a {type(model).__name__} cannot be a backbone",
+        expected="a timm VisionTransformer, or a ViT, DINOv2 or CLIP vision model of transformers",
+    )
 
 
 def load_backbone(name: str, **options: Any) -> Backbone:
@@ -102,7 +144,8 @@ def load_backbone(name: str, **options: Any) -> Backbone:
 
     Args:
         name: ``"glyph_vit"`` (shipped), ``"untrained_vit"`` (random and tiny, for trials and tests), or a timm name
-            *with* its weight tag, such as ``"vit_base_patch16_224.augreg2_in21k_ft_in1k"``.
+            *with* its weight tag, such as ``"vit_base_patch16_224.augreg2_in21k_ft_in1k"``, or ``"hf:owner/name"`` in
+            the local Hugging Face cache.
         options: Keyword arguments of `untrained_vit`, for that name alone.
 
     Raises:
@@ -114,6 +157,9 @@ def load_backbone(name: str, **options: Any) -> Backbone:
         raise ConfigError(f"backbone {name} takes no options, got {', '.join(options)}")
     if name == SHIPPED:
         return shipped()
+    if name.startswith(PREFIX):
+        model, usual = read_from_cache(name)
+        return Backbone(model, name=name, mean=usual.mean, std=usual.std, image_size=usual.image_size)
     return _from_timm(name)
 
 

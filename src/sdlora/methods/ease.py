@@ -7,6 +7,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
+from sdlora.adapters.blocks import blocks_of
 from sdlora.adapters.bottleneck import Bottlenecks, bottleneck_width, using
 from sdlora.backbones.vit import Backbone
 from sdlora.heads.cosine import CosineHead
@@ -56,7 +57,7 @@ class EASE(Method):
     ) -> None:
         super().__init__(backbone)
         width = bottleneck_width(backbone.feature_dim, adapter_width)
-        self.adapters = Bottlenecks(backbone.model.blocks, width=width, dropout=dropout)
+        self.adapters = Bottlenecks(blocks_of(backbone.model), width=width, dropout=dropout)
         self.head = EnsembleHead(backbone.feature_dim, alpha=alpha, refresh=refresh).to(backbone.mean.device)
         self.training_head: CosineHead | None = None
         self.class_offset = 0

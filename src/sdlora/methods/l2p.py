@@ -104,5 +104,5 @@ class L2P(Method):
         prompt = self.prompts[chosen].flatten(1, 2) + class_position(model)  # (N, S P, D)
         with prompted(prompt):
             tokens = self.backbone.tokens(images)
-        first = model.num_prefix_tokens
+        first = cast(int, model.num_prefix_tokens)
         return tokens[:, first : first + prompt.shape[1]].mean(dim=1)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
+from sdlora.adapters.blocks import blocks_of
 from sdlora.adapters.bottleneck import Bottlenecks, bottleneck_width, using
 from sdlora.adapters.scale_shift import scale_and_shift
 from sdlora.backbones.vit import Backbone
@@ -65,6 +66,8 @@ class RanPAC(Method):
         super().__init__(backbone)
         if adaptation not in get_args(Adaptation):
             raise ConfigError(f'adaptation = "{adaptation}"', expected=f"one of {', '.join(get_args(Adaptation))}")
+        if adaptation != "none":
+            blocks_of(backbone.model)  # told now, not at the first task
         self.adaptation = adaptation
         self.adapter_width = bottleneck_width(backbone.feature_dim, adapter_width)
         self.projection_dim = projection_width(backbone.feature_dim, projection_dim)
@@ -83,7 +86,7 @@ class RanPAC(Method):
         self.head = RandomProjectionHead(width, self.projection_dim, device=device)
         model = self.backbone.model
         if self.adaptation == "adapter":
-            self.adapters = Bottlenecks(model.blocks, width=self.adapter_width, dropout=self.dropout)
+            self.adapters = Bottlenecks(blocks_of(model), width=self.adapter_width, dropout=self.dropout)
             self.adapters.add(width, device)
         else:
             self.adapters = scale_and_shift(model) if self.adaptation == "ssf" else nn.ModuleList()

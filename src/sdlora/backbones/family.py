@@ -1,0 +1,39 @@
+"""What is asked of a vision transformer, whichever library made it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+
+class Family(ABC):
+    """How the models of one library are read; abstract, and every concrete family is final.
+
+    It holds no model, so a copy of a backbone needs no second copy of it.
+    """
+
+    @abstractmethod
+    def behead(self, model: nn.Module) -> None:
+        """Take the classifier away, in place."""
+
+    @abstractmethod
+    def feature_dim(self, model: nn.Module) -> int:
+        """Return the width D of what its classifier was given."""
+
+    @abstractmethod
+    def image_size(self, model: nn.Module) -> int:
+        """Return the side of the square input it was made for, pixels."""
+
+    @abstractmethod
+    def tokens(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Return the last tokens (N, L, D') of normalised images (N, 3, H, W)."""
+
+    @abstractmethod
+    def features(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Return what the classifier was given (N, D) for normalised images (N, 3, H, W)."""
+
+    @abstractmethod
+    def set_head(self, model: nn.Module, head: nn.Linear, classes: Sequence[str]) -> None:
+        """Give the model a classifier of its own kind, and the names of its classes, in place."""
