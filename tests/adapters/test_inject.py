@@ -208,3 +208,25 @@ def test_a_bare_layer_cannot_be_replaced_in_place():
     linear = nn.Linear(2, 2)
     with pytest.raises(ConfigError, match="wrap it"):
         replace_(linear, {linear: nn.Linear(2, 2)})
+
+
+class Apart(nn.Module):
+    """The three projections of an attention, each a layer of its own."""
+
+    def __init__(self, names):
+        super().__init__()
+        for name in names:
+            self.add_module(name, nn.Linear(WIDTH, WIDTH))
+
+
+@pytest.mark.parametrize("names", [("q_proj", "k_proj", "v_proj"), ("query", "key", "value")])
+def test_thirds_of_a_fused_projection_also_name_layers_that_stand_apart(names):
+    model = nn.ModuleDict({f"block{i}": Apart(names) for i in range(2)})
+    found = find_targets(model, ["qkv:q", "qkv:v"])
+    assert list(found) == [f"block{i}.{name}" for i in range(2) for name in (names[0], names[2])]
+    assert all(rows == {"all": (0, WIDTH)} for _, rows in found.values())
+    assert list(find_targets(model, ["block1.qkv:k"])) == [f"block1.{names[1]}"]
+    with pytest.raises(ConfigError, match="two targets mean the same rows"):
+        find_targets(model, ["qkv:q", names[0]])
+    with pytest.raises(ConfigError, match='no linear layer is called "qkv"'):
+        find_targets(model, ["qkv"])

@@ -4,7 +4,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 
 from sdlora.backbones import vit
-from sdlora.backbones.vit import Backbone, digest, load_backbone, untrained_vit
+from sdlora.backbones.vit import Backbone, backbone_of, digest, load_backbone, untrained_vit
 from sdlora.errors import ConfigError, DataError
 
 
@@ -80,3 +80,17 @@ def test_a_damaged_shipped_backbone_is_refused(monkeypatch):
     monkeypatch.setattr(vit, "_read_weights", lambda: (b"damaged", "0" * 64))
     with pytest.raises(ConfigError, match="damaged"):
         load_backbone("glyph_vit")
+
+
+def test_a_model_of_the_callers_own_keeps_what_its_configuration_says():
+    model = timm.create_model("vit_tiny_patch16_224.augreg_in21k_ft_in1k", pretrained=False, num_classes=3)
+    model.pretrained_cfg = {**model.pretrained_cfg, "mean": (0.1, 0.2, 0.3)}
+    backbone = backbone_of(model, "mine")
+    assert backbone.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert backbone.name == "mine"
+    assert backbone.image_size == 224
+
+
+def test_a_model_without_a_configuration_is_normalised_by_halves():
+    model = VisionTransformer(img_size=16, patch_size=8, embed_dim=32, depth=1, num_heads=2)
+    assert backbone_of(model).std.flatten().tolist() == [0.5, 0.5, 0.5]

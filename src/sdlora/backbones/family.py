@@ -15,8 +15,8 @@ class Family(ABC):
     """
 
     @abstractmethod
-    def behead(self, model: nn.Module) -> None:
-        """Take the classifier away, in place."""
+    def behead(self, model: nn.Module) -> nn.Module:
+        """Return the model without its classifier; it is taken over and may be changed in place."""
 
     @abstractmethod
     def feature_dim(self, model: nn.Module) -> int:

@@ -2,33 +2,22 @@
 
 The library's own image classifier of each kind is taken, without its last linear layer; so features are what that layer
 was given: the class token of a ViT, class token and mean patch of DINOv2 side by side, the mean patch of CLIP.
-
-Weights named ``hf:owner/name`` are read from the local cache and never fetched: `FETCH` fetches them. Only safetensors
-are read, and no code that lies beside them.
 """
 
 from __future__ import annotations
 
 import copy
-import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
 from torch import Tensor, nn
 
 from sdlora.backbones.family import Family
 from sdlora.errors import ConfigError
-from sdlora.files import read_json
 
-PREFIX = "hf:"
-NAME = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?", re.ASCII)
-FETCH = 'hf download {repo} --include "*.json" --include "*.safetensors"'
+TOWER_ALONE = "_vision_model"  # ends the type of a tower that is stored without the larger model
 HALVES = (0.5, 0.5, 0.5)
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -82,8 +71,10 @@ class Preprocessing:
 class HuggingFaceViT(Family):
     """Image classifiers of the transformers library, see `KINDS`."""
 
-    def behead(self, model: nn.Module) -> None:
-        model.classifier = nn.Identity()
+    def behead(self, model: nn.Module) -> nn.Module:
+        classifier = as_classifier(model)
+        classifier.classifier = nn.Identity()
+        return classifier
 
     def feature_dim(self, model: nn.Module) -> int:
         return kind_of(model).num_parts * int(_tower(model).config.hidden_size)
@@ -117,7 +108,7 @@ def kind_of(model: nn.Module) -> Kind:
         ConfigError: If it is none of `KINDS`.
     """
     config: Any = model.config
-    return _kind(str(config.model_type).removesuffix("_vision_model"), type(model).__name__)
+    return kind_named(str(config.model_type), type(model).__name__)
 
 
 def as_classifier(model: nn.Module) -> nn.Module:
@@ -175,88 +166,13 @@ def preprocessing(model: nn.Module, processor: Mapping[str, Any] | None = None) 
     return Preprocessing(mean, std, int(side or min(native, kind.side)))
 
 
-def read_from_cache(name: str) -> tuple[nn.Module, Preprocessing]:
-    """Read an image classifier without its last layer from the local cache of Hugging Face.
-
-    Args:
-        name: ``"hf:owner/name"``, or with ``@revision`` behind it.
+def kind_named(model_type: str, what: str) -> Kind:
+    """Return the kind of a ``model_type``; `what` is what an error calls the model.
 
     Raises:
-        ConfigError: If the name is none, the cache does not have it, or it is none of `KINDS`.
+        ConfigError: If there is none.
     """
-    folder = _find(name)
-    transformers = import_transformers()
-    try:
-        document = read_json(folder / "config.json")
-        processor = (
-            read_json(folder / "preprocessor_config.json") if (folder / "preprocessor_config.json").exists() else None
-        )
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}", fix=FETCH.format(repo=name.removeprefix(PREFIX))) from error
-    model_type = str(document.get("model_type", "")) if isinstance(document, dict) else ""
-    kind = _kind(model_type.removesuffix("_vision_model"), name)
-    if model_type != "clip" and kind is KINDS["clip"]:  # a tower stored alone
-        tower = _load(getattr(transformers, kind.tower), folder, name)
-        model = as_classifier(tower)
-    else:
-        model = _load(getattr(transformers, kind.classifier), folder, name, num_labels=0)
-    return model, preprocessing(model, processor)
-
-
-def import_transformers() -> Any:
-    """Return the library.
-
-    Raises:
-        ConfigError: If it is not installed.
-    """
-    try:
-        import transformers
-    except ImportError as error:
-        raise ConfigError("a Hugging Face backbone needs transformers", fix='pip install "sdlora[hf]"') from error
-    return transformers
-
-
-def _load(classifier: Any, folder: Path, name: str, **options: Any) -> nn.Module:
-    """Load weights strictly: nothing may be missing, nothing may be executed."""
-    from transformers.utils import logging as chatter
-
-    verbosity = chatter.get_verbosity()
-    chatter.set_verbosity(logging.ERROR)  # it would list the last layer as unused
-    try:
-        model, found = classifier.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-            **options,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{name} cannot be read: {error}", expected="complete weights in safetensors") from error
-    finally:
-        chatter.set_verbosity(verbosity)
-    missing = sorted(found["missing_keys"])
-    if missing:
-        raise ConfigError(f"{name} lacks {len(missing)} weights, such as {missing[0]}", expected="a complete model")
-    return model  # type: ignore[no-any-return]
-
-
-def _find(name: str) -> Path:
-    """Return the folder of a snapshot in the local cache."""
-    found = NAME.fullmatch(name)
-    if not found:
-        raise ConfigError(f'backbone "{name}" names no repository', expected="hf:owner/name, or hf:owner/name@revision")
-    try:
-        return Path(snapshot_download(found["repo"], revision=found["revision"], local_files_only=True))
-    except LocalEntryNotFoundError as error:
-        raise ConfigError(
-            f"{name} is not in the local cache, and nothing is fetched because of a name",
-            fix=FETCH.format(repo=found["repo"]) + (f" --revision {found['revision']}" if found["revision"] else ""),
-        ) from error
-
-
-def _kind(model_type: str, what: str) -> Kind:
+    model_type = model_type.removesuffix(TOWER_ALONE)
     if model_type not in KINDS:
         raise ConfigError(f'{what} is of type "{model_type}"', expected=_known())
     return KINDS[model_type]

@@ -17,13 +17,14 @@ FEW_TOKENS = 64  # below this, PyTorch's fused attention is slower than the expl
 class TimmViT(Family):
     """Features are the class token after the final norm (the mean token where the model was trained so)."""
 
-    def behead(self, model: nn.Module) -> None:
+    def behead(self, model: nn.Module) -> nn.Module:
         vit = cast(VisionTransformer, model)
         vit.reset_classifier(0)
         if vit.patch_embed.num_patches <= FEW_TOKENS:
             for attention in vit.modules():
                 if isinstance(attention, Attention):
                     attention.fused_attn = False  # type: ignore[misc]  # Final only for TorchScript
+        return vit
 
     def feature_dim(self, model: nn.Module) -> int:
         return cast(VisionTransformer, model).num_features

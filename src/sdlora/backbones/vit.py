@@ -19,14 +19,8 @@ from torch import Tensor, nn
 
 from sdlora.backbones.family import Family
 from sdlora.backbones.glyph_vit import glyph_vit
-from sdlora.backbones.hugging_face import (
-    PREFIX,
-    HuggingFaceViT,
-    as_classifier,
-    is_of_transformers,
-    preprocessing,
-    read_from_cache,
-)
+from sdlora.backbones.hugging_face import HuggingFaceViT, as_classifier, is_of_transformers, preprocessing
+from sdlora.backbones.hugging_face_cache import PREFIX, read_from_cache
 from sdlora.backbones.timm_vit import TimmViT
 from sdlora.errors import ConfigError, DataError
 from sdlora.registry import nearest
@@ -69,7 +63,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.family = _family(model)
-        self.family.behead(model)
+        model = self.family.behead(model)
         self.model = model.eval().requires_grad_(False)
         self.name = name
         self.sha256 = sha256 or digest(model)
