@@ -84,11 +84,17 @@ def test_what_does_not_count_is_counted(tmp_path):
     )
 
 
+def test_heic_is_an_image_by_its_name(tmp_path):
+    write_classes(tmp_path, {"a": 4})
+    (tmp_path / "a" / "photo.HEIC").write_bytes(PICTURE)
+    assert "a/photo.HEIC" in list_folder(tmp_path).names
+
+
 def test_other_files_in_a_class_are_handed_on(tmp_path):
     write_classes(tmp_path, {"a": 4})
-    for name in ("photo.heic", "notes.txt", "no_suffix"):
+    for name in ("photo.avif", "notes.txt", "no_suffix"):
         (tmp_path / "a" / name).write_bytes(PICTURE)
-    assert list_folder(tmp_path).others == ("a/no_suffix", "a/notes.txt", "a/photo.heic")
+    assert list_folder(tmp_path).others == ("a/no_suffix", "a/notes.txt", "a/photo.avif")
 
 
 def test_names_are_composed(tmp_path):

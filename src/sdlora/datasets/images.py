@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sdlora.datasets import heic
+from sdlora.datasets.jpeg_scans import MAX_SCANS, has_too_many_scans
 from sdlora.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", *heic.SUFFIXES)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", heic.FORMAT)
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 20_000  # pixels
@@ -30,7 +32,7 @@ def decode(source: Path | bytes, *, name: str | None = None, formats: tuple[str,
     """Decode the first frame of an image, turned upright, as RGB.
 
     Palettes, grey and CMYK become RGB; what is transparent lies on white; 16 bits a channel are scaled to 8, not cut.
-    Colour profiles are ignored.
+    Colour profiles are ignored. HEIC needs the extra ``heic``.
 
     Args:
         source: A file, or what is in it.
@@ -47,9 +49,10 @@ def decode(source: Path | bytes, *, name: str | None = None, formats: tuple[str,
     data = source if isinstance(source, bytes) else read_image(source, label)
     if len(data) > MAX_BYTES:
         raise DataError(f"{label} has {len(data):,} bytes", expected=f"at most {MAX_BYTES:,}")
+    readable = _readable(data, formats, label)
     try:
-        with Image.open(io.BytesIO(data), formats=formats) as image:
-            _check_size(image, label)
+        with Image.open(io.BytesIO(data), formats=readable) as image:
+            _check_cost(image, data, label)
             return np.array(_as_rgb(ImageOps.exif_transpose(image)))
     except DataError:
         raise
@@ -99,13 +102,24 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _check_size(image: Image.Image, label: str) -> None:
+def _readable(data: bytes, formats: tuple[str, ...], label: str) -> tuple[str, ...]:
+    """Return the formats to try; HEIC is the one that may be asked for and not be there."""
+    if not heic.is_heic(data):
+        return tuple(name for name in formats if name != heic.FORMAT)
+    if heic.FORMAT not in formats or not heic.register():
+        raise heic.refusal(label, is_allowed=heic.FORMAT in formats)
+    return (heic.FORMAT,)
+
+
+def _check_cost(image: Image.Image, data: bytes, label: str) -> None:
     width, height = image.size
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise DataError(
             f"{label} has {width:,} x {height:,} pixels",
             expected=f"at most {MAX_PIXELS:,} in all and {MAX_SIDE:,} a side",
         )
+    if image.format in ("JPEG", "MPO") and has_too_many_scans(data):
+        raise DataError(f"{label} paints its picture more than {MAX_SCANS} times", expected=EXPECTED)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -121,8 +135,12 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits; Pillow's own conversion turns all but the darkest 255 levels white."""
+    """Scale 16-bit grey to 8 bits, one level perhaps transparent; Pillow's own conversion whitens levels over 255."""
     levels = np.asarray(image).astype(np.int64)
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"its levels run from {levels.min()} to {levels.max()}, not within 0 to 65535")
-    return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
+    grey = Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
+    hidden = image.info.get("transparency")
+    if hidden is None:
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(levels == hidden, 0, 255).astype(np.uint8))))
