@@ -7,6 +7,7 @@ folder's lock removes with `sweep`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -29,13 +30,15 @@ PARTIAL = ".partial"
 MANIFEST = "manifest.json"
 MAX_JSON_BYTES = 1_000_000
 MAX_JSON_DEPTH = 32
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # what file systems answer
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, like: Path | None = None) -> None:
     """Replace `path` by a file holding `data`, or leave it as it was.
 
     Written beside it, flushed to the disk, renamed, and the folder flushed. The mode of the replaced file stays; a
-    symbolic link stays one, and what it points to is replaced.
+    symbolic link stays one, and what it points to is replaced. A new file gets the mode of the file `like`, if that
+    exists.
 
     Raises:
         StorageError: If the disk is full or the file cannot be written; nothing is left behind.
@@ -44,10 +47,36 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary = _beside(target)
     with storage_errors(path, len(data), undo=lambda: os.unlink(temporary)):
         _write(temporary, data)
-        with suppress(FileNotFoundError):
-            os.chmod(temporary, os.stat(target).st_mode & 0o7777)
+        _copy_mode(target if target.exists() else like, temporary)
         os.replace(temporary, target)
         _flush_folder(target.parent)
+
+
+def write_new(path: Path, data: bytes, *, like: Path | None = None) -> bool:
+    """Create a file that is not there yet; of all processes that try to, at any moment, one succeeds.
+
+    Written beside it, flushed, and linked into place, so nobody sees a part of it. On a file system without hard links
+    it is created in place.
+
+    Args:
+        path: The file.
+        data: What it will hold.
+        like: A file whose mode it gets, if that exists.
+
+    Returns:
+        Whether it was created; False if there was such a file.
+
+    Raises:
+        StorageError: If the disk is full or the file cannot be written; nothing is left behind.
+    """
+    temporary = _beside(path)
+    with storage_errors(path, len(data), undo=lambda: os.unlink(temporary)):
+        _write(temporary, data)
+        _copy_mode(like, temporary)
+        made = _link(temporary, path, data)
+        os.unlink(temporary)
+        _flush_folder(path.parent)
+    return made
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -290,6 +319,28 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _copy_mode(source: Path | None, target: Path) -> None:
+    if source is not None:
+        with suppress(FileNotFoundError):
+            os.chmod(target, os.stat(source).st_mode & 0o7777)
+
+
+def _link(source: Path, target: Path, data: bytes) -> bool:
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        try:
+            _write(target, data)
+        except FileExistsError:
+            return False
+        _copy_mode(source, target)
+    return True
 
 
 def _flush_folder(path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-CHANGING = ("open", "write", "fsync", "chmod", "replace", "rename", "mkdir", "unlink")
+CHANGING = ("open", "write", "fsync", "chmod", "replace", "rename", "mkdir", "unlink", "link")
 
 
 class Calls:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 MAX_NAME_BYTES = 200
 MAX_CLASSES = 20_000
 MAX_OPTION = 2**16  # no rank, length or width of a method comes near; a hostile one would ask for all memory
@@ -232,7 +232,7 @@ class BundleConfig(Description):
         weights: The file with the tensors.
     """
 
-    format: Literal[1]
+    format: Literal[1] = FORMAT
     sdlora: Name
     generation: Annotated[int, Field(ge=1, le=2**53)]
     previous: Annotated[int, Field(ge=1, le=2**53)] | None
@@ -242,6 +242,26 @@ class BundleConfig(Description):
     def version(self) -> str:
         """Generation and the first four digits of the weights' sha256, such as ``"3-7d1e"``."""
         return f"{self.generation}-{self.weights.sha256[:4]}"
+
+
+def with_names(description: Description, names: Mapping[str, str]) -> Description:
+    """Return a description in which classes have other names; what is not in `names` keeps its own."""
+
+    def new(label: str) -> str:
+        return names.get(label, label)
+
+    def renamed(task: TaskRecord) -> TaskRecord:
+        weakest = task.weakest and task.weakest.model_copy(
+            update={
+                "label": new(task.weakest.label),
+                "taken_for": None if task.weakest.taken_for is None else new(task.weakest.taken_for),
+            }
+        )
+        classes, updated = tuple(map(new, task.classes)), tuple(map(new, task.updated))
+        return task.model_copy(update={"classes": classes, "updated": updated, "weakest": weakest})
+
+    fields = {name: getattr(description, name) for name in Description.model_fields}
+    return Description(**fields | {"tasks": tuple(map(renamed, description.tasks))})
 
 
 def bad_class_name(name: str) -> str | None:

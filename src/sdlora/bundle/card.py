@@ -1,0 +1,126 @@
+"""The model card: ``README.md`` of a bundle, written anew with each generation from what is known, and nothing else."""
+
+from __future__ import annotations
+
+from sdlora.bundle.config import BundleConfig
+
+NOTES = "## Notes"
+
+
+def model_card(config: BundleConfig, former: str = "") -> str:
+    """Return the card of a generation.
+
+    Args:
+        config: The generation.
+        former: The card that was there; its section Notes belongs to the owner and is carried over.
+    """
+    notes = former.partition(f"\n{NOTES}\n")[2].strip()
+    return (
+        "\n\n".join(
+            [
+                _front_matter(config),
+                "# An image classifier that goes on learning",
+                _recognises(config),
+                _taught(config),
+                *_measured(config),
+                *_unknown(config),
+                LIMITS,
+                USE,
+                _files(config),
+                *([f"{NOTES}\n{notes}"] if notes else []),
+            ]
+        ).rstrip()
+        + "\n"
+    )
+
+
+LIMITS = """## Limits
+It answers only with the classes it was taught. Probabilities are not calibrated across lessons.
+No pictures are inside."""
+
+USE = """## Use it
+```python
+import sdlora
+learner = sdlora.Learner.load("FOLDER")
+learner.predict("photo.jpg")
+```
+On the command line: `sdlora predict FOLDER photo.jpg`. The next lesson: `sdlora learn FOLDER NEW_CLASSES`."""
+
+
+def _front_matter(config: BundleConfig) -> str:
+    lines = [
+        "---",
+        "library_name: sdlora",
+        "pipeline_tag: image-classification",
+        f"base_model: timm/{config.backbone.name}" if "." in config.backbone.name else "",
+        "tags:",
+        "- sdlora",
+        "- class-incremental-learning",
+        f"- {config.method.name}",
+        "---",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _recognises(config: BundleConfig) -> str:
+    lessons = [f"- lesson {task.task}: {_names(task.classes)}" for task in config.tasks if task.classes]
+    return "\n".join([f"## Recognises\n{len(config.classes)} classes:", *lessons])
+
+
+def _taught(config: BundleConfig) -> str:
+    backbone = f"`{config.backbone.name}` (sha256 {config.backbone.sha256[:8]})"
+    rows = [
+        f"| {task.task} | {task.date} | {len(task.classes)} | {task.num_images} | "
+        f"{_percent(task.held_out_accuracy)} | {task.epochs} |"
+        for task in config.tasks
+    ]
+    head = "| lesson | date | classes | images | held-out images, then | epochs |\n|---:|---|---:|---:|---:|---:|"
+    return "\n".join([f"## How it was taught\nMethod `{config.method.name}`, backbone {backbone}.\n", head, *rows])
+
+
+def _measured(config: BundleConfig) -> list[str]:
+    last = config.tasks[-1]
+    rows = [
+        f"| {_text(retest.name)} | {retest.num_images} | {_percent(retest.after)} | {last.date} | lesson {last.task} |"
+        for retest in last.retests
+    ]
+    if last.held_out_accuracy is not None:
+        rows.insert(
+            0,
+            f"| new classes, held out | {last.num_held_out} | {_percent(last.held_out_accuracy)} | {last.date} | "
+            f"lesson {last.task} |",
+        )
+    head = "| data | images | accuracy | date | measured after |\n|---|---:|---:|---|---|"
+    return ["\n".join(["## Measured", head, *rows])] if rows else []
+
+
+def _unknown(config: BundleConfig) -> list[str]:
+    """Name the lessons that were not measured since something newer was taught."""
+    *earlier, last = config.tasks
+    unmeasured = [] if last.retests else [task for task in earlier if task.classes]
+    if last.held_out_accuracy is None:
+        unmeasured.append(last)
+    lines = [f"- lesson {task.task}: its accuracy after lesson {last.task} was not measured" for task in unmeasured]
+    return ["\n".join(["## Not known", *lines])] if lines else []
+
+
+def _files(config: BundleConfig) -> str:
+    weights = config.weights
+    return (
+        "## Files\n| file | bytes | sha256 |\n|---|---:|---|\n"
+        f"| {weights.file} | {weights.size} | `{weights.sha256}` |\n\n"
+        f"Generation {config.generation}, version {config.version}; `history/` counts, `config.json` is a copy."
+    )
+
+
+def _names(classes: tuple[str, ...]) -> str:
+    return ", ".join(map(_text, classes))
+
+
+def _text(name: str) -> str:
+    """Return a name that Markdown and HTML take as text."""
+    return "".join(f"&#{ord(char)};" if char in "\\`*_{}[]<>()#+!|&~$:@" else char for char in name)
+
+
+def _percent(fraction: float | None) -> str:
+    return "not measured" if fraction is None else f"{100 * fraction:.1f} %"

@@ -1,0 +1,96 @@
+"""From the bytes of a weights file to tensors: every limit is checked before anything is allocated.
+
+safetensors itself takes a header of a million empty tensors (14 seconds, 2 GB), repeated names and NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sdlora.files import parse_tensors
+
+MAX_HEADER = 4_000_000  # bytes
+MAX_TENSORS = 20_000
+MAX_DIMENSIONS = 8
+MAX_SIDE = 2**31
+LARGEST = 1e12  # statistics of a method reach a million; what lies beyond comes from damage or malice
+SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+def read_weights(data: bytes) -> dict[str, Tensor]:
+    """Return the tensors of a weights file.
+
+    Raises:
+        ValueError: If the file is damaged, larger than its header says, or holds a number that no training leaves
+            behind; the message says which tensor.
+    """
+    check_header(data)
+    tensors = parse_tensors(data)
+    for name, tensor in tensors.items():
+        if tensor.dtype.is_floating_point and tensor.numel():
+            largest = float(tensor.abs().max())
+            if not largest <= LARGEST:  # NaN is refused too
+                raise ValueError(f"tensor {name} holds the value {largest:g}")
+    return tensors
+
+
+def check_header(data: bytes) -> None:
+    """Check that the header describes exactly the bytes behind it.
+
+    Raises:
+        ValueError: If it does not, or goes beyond a limit.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(MAX_HEADER, len(data) - 8):
+        raise ValueError(f"its header is said to have {length:,} bytes; at most {MAX_HEADER:,} are read")
+    try:
+        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its header is damaged: {error}") from error
+    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
+        raise ValueError(f"its header does not list tensors, at most {MAX_TENSORS:,}")
+    end = 0
+    for name, begin, stop in sorted((_extent(name, entry) for name, entry in header.items()), key=lambda e: e[1:]):
+        if begin != end:
+            raise ValueError(f"tensor {name} starts at byte {begin}, not {end}")
+        end = stop
+    if end != len(data) - 8 - length:
+        raise ValueError(f"its tensors take {end:,} bytes, not {len(data) - 8 - length:,}")
+    for name, entry in header.items():
+        if entry["dtype"] == "BOOL":
+            _check_bools(name, data[8 + length :][slice(*entry["data_offsets"])])
+
+
+def _extent(name: str, entry: Any) -> tuple[str, int, int]:
+    """Return name, first byte and end of a tensor whose entry is in order."""
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"the entry of tensor {name} is no description of one")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if dtype not in SIZES:
+        raise ValueError(f"tensor {name} has the type {dtype!r}")
+    if not _are_counts(shape) or len(shape) > MAX_DIMENSIONS or max(shape, default=0) > MAX_SIDE:
+        raise ValueError(f"tensor {name} has the shape {shape!r}")
+    if not _are_counts(offsets) or len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * SIZES[dtype]:
+        raise ValueError(f"tensor {name} of shape {shape} lies at {offsets!r}")
+    return name, offsets[0], offsets[1]
+
+
+def _are_counts(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+
+
+def _check_bools(name: str, data: bytes) -> None:
+    if data and int(torch.frombuffer(bytearray(data), dtype=torch.uint8).max()) > 1:
+        raise ValueError(f"tensor {name} holds truth values that are neither true nor false")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return made
