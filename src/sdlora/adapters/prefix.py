@@ -44,7 +44,7 @@ class PrefixAttention(nn.Module):
         prefixes = _PREFIXES.get({}).get(self.layer, ())
         if not prefixes:
             return cast(Tensor, self.base(x, **options))
-        return self._attend(x, [prefix.expand(len(x), -1, -1, -1) for prefix in prefixes])
+        return self._attend(x, [prefix.expand(x.shape[0], -1, -1, -1) for prefix in prefixes])
 
     def _attend(self, x: Tensor, prefixes: Sequence[Tensor]) -> Tensor:
         base: Any = self.base
