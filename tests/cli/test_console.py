@@ -27,6 +27,41 @@ def test_json_is_one_document_and_nothing_else_on_stdout(capsys):
         console.document({"a": float("nan")})
 
 
+def test_json_cannot_steer_a_terminal(capsys):
+    hostile = "\x1b[31m \x9b31m \u202e \u2028 \n \U000e0001 ä \U0001f33b"
+    Console(json=True).document({"name": hostile, "list": [hostile]})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"name": hostile, "list": [hostile]}
+    assert all(char.isprintable() or char == "\n" for char in out)
+    assert "ä \U0001f33b" in out
+
+
+def interrupted(console):
+    with console.array() as add:
+        add(1)
+        raise KeyboardInterrupt
+
+
+def test_an_array_is_a_document_however_it_ends(capsys):
+    console = Console(json=True)
+    with console.array() as add:
+        add({"a": 1})
+        add({"a": "\x9b"})
+    assert json.loads(capsys.readouterr().out) == [{"a": 1}, {"a": "\x9b"}]
+    with console.array():
+        pass
+    assert json.loads(capsys.readouterr().out) == []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(console)
+    assert json.loads(capsys.readouterr().out) == [1]
+
+
+def test_an_array_is_for_programs_only(capsys):
+    with Console().array() as add:
+        add(1)
+    assert capsys.readouterr().out == ""
+
+
 def test_quiet_leaves_results_and_errors(capsys):
     console = Console(quiet=True)
     console.result("a result")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console as RichConsole
@@ -40,7 +42,27 @@ class Console:
     def document(self, value: Any) -> None:
         """Print the result for programs."""
         if self.is_json:
-            print(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2), flush=True)
+            print(json_text(value, indent=2), flush=True)
+
+    @contextmanager
+    def array(self) -> Iterator[Callable[[Any], None]]:
+        """Give a function that prints one element of the array that is the result for programs; memory stays flat.
+
+        However the block ends, what was printed is a whole document.
+        """
+        first = True
+
+        def add(value: Any) -> None:
+            nonlocal first
+            if self.is_json:
+                print("[\n" if first else ",\n", json_text(value), sep="", end="", flush=True)
+                first = False
+
+        try:
+            yield add
+        finally:
+            if self.is_json:
+                print("[]" if first else "\n]", flush=True)
 
     def note(self, text: str) -> None:
         """Say what is going on."""
@@ -54,6 +76,17 @@ class Console:
     def error(self, text: str) -> None:
         """Say why the command ends."""
         self.stderr.print(f"Error: {text}", style="red")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON in which everything that could steer a terminal is written as an escape."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")  # JSON counts in UTF-16: two escapes beyond 16 bits
+    return "".join(f"\\u{units[start : start + 2].hex()}" for start in range(0, len(units), 2))
 
 
 class _Handler(logging.Handler):
