@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from torch import Tensor
+from torch import nn
 
 from sdlora.backbones.vit import Backbone
-from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
-from sdlora.task import Task
+from sdlora.methods.base import METHODS, Facts
+from sdlora.methods.linear_classifier import LinearClassifier
 
 
 @METHODS.register("joint")
-class Joint(Method):
+class Joint(LinearClassifier):
     """Train every weight and one head on the whole stream as a single task.
 
     Args:
@@ -32,23 +31,8 @@ class Joint(Method):
     joint: ClassVar[bool] = True
 
     def __init__(self, backbone: Backbone, *, head_lr_scale: float = 1.0) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, head_lr_scale=head_lr_scale)
         self.backbone.model.requires_grad_(True)
-        self.head = LinearHead(backbone.feature_dim)
-        self.head_lr_scale = head_lr_scale
 
-    def begin_task(self, task: Task) -> None:
-        self.head.grow(task.num_classes)
-
-    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
-
-    def param_groups(self) -> list[ParamGroup]:
-        head = [p for p in self.head.parameters() if p.requires_grad]
-        return [
-            {"params": list(self.backbone.parameters())},
-            {"params": head, "lr_scale": self.head_lr_scale},
-        ]
-
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.backbone(images)))
+    def trained(self) -> list[nn.Parameter]:
+        return list(self.backbone.parameters())

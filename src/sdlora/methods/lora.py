@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
-from torch import Tensor
+from torch import nn
 
 from sdlora.adapters import LoRALinear, inject
 from sdlora.backbones.vit import Backbone
-from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
-from sdlora.task import Task
+from sdlora.methods.base import METHODS, Facts
+from sdlora.methods.linear_classifier import LinearClassifier
 
 
 @METHODS.register("lora")
-class LoRA(Method):
+class LoRA(LinearClassifier):
     """Train the same low-rank pairs, and the newest block of the head, on each task in turn.
 
         h' = W0 x + (alpha / rank) B A x     (arXiv 2106.09685, eq. 3)
@@ -48,24 +47,11 @@ class LoRA(Method):
         head_init: Literal["default", "released"] = "default",
         head_lr_scale: float = 1.0,
     ) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, head_init=head_init, head_lr_scale=head_lr_scale)
         adapters = inject(
             backbone.model, targets, lambda base, rows: LoRALinear(base, rows, rank=rank, alpha=alpha)
         ).values()
         self._pairs = tuple(pair for adapter in adapters for pair in adapter.pairs)  # registered in the backbone
-        self.head = LinearHead(backbone.feature_dim, init=head_init)
-        self.head_lr_scale = head_lr_scale
 
-    def begin_task(self, task: Task) -> None:
-        self.head.grow(task.num_classes)
-
-    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
-
-    def param_groups(self) -> list[ParamGroup]:
-        pairs = [factor for pair in self._pairs for factor in (pair.lora_A, pair.lora_B)]
-        head = [p for p in self.head.parameters() if p.requires_grad]
-        return [{"params": pairs}, {"params": head, "lr_scale": self.head_lr_scale}]
-
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.backbone(images)))
+    def trained(self) -> list[nn.Parameter]:
+        return [factor for pair in self._pairs for factor in (pair.lora_A, pair.lora_B)]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from torch import Tensor
+from torch import nn
 
-from sdlora.backbones.vit import Backbone
-from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method
-from sdlora.task import Task
+from sdlora.methods.base import METHODS, Facts
+from sdlora.methods.linear_classifier import LinearClassifier
 
 
 @METHODS.register("probe")
-class Probe(Method):
+class Probe(LinearClassifier):
     """Train the newest block of the head alone; what any method gains over it comes from adapting the backbone.
 
-    Args:
-        backbone: Frozen throughout.
+    Args, as of `LinearClassifier`: the backbone stays frozen throughout.
     """
 
     facts: ClassVar[Facts] = Facts(
@@ -29,15 +26,5 @@ class Probe(Method):
     )
     mergeable: ClassVar[bool] = True
 
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__(backbone)
-        self.head = LinearHead(backbone.feature_dim)
-
-    def begin_task(self, task: Task) -> None:
-        self.head.grow(task.num_classes)
-
-    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
-
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.backbone(images)))
+    def trained(self) -> list[nn.Parameter]:
+        return []

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
-from torch import Tensor
+from torch import nn
 
 from sdlora.adapters import PRESETS, RankSchedule, SDLoRAAdapters
 from sdlora.backbones.vit import Backbone
-from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
+from sdlora.methods.base import METHODS, Facts
+from sdlora.methods.linear_classifier import LinearClassifier
 from sdlora.task import Task, TaskData
 
 
 @METHODS.register("sdlora")
-class SDLoRA(Method):
+class SDLoRA(LinearClassifier):
     """Learn a new direction for every task, and the magnitudes of all directions so far.
 
         h' = W0 x + sum_k magnitude_k direction_k x, over all tasks k so far     (arXiv 2501.13198, eq. 4)
@@ -63,7 +63,7 @@ class SDLoRA(Method):
         head_init: Literal["default", "released"] = "default",
         head_lr_scale: float = 1.0,
     ) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, head_init=head_init, head_lr_scale=head_lr_scale)
         self.adapters = SDLoRAAdapters(
             backbone.model,
             targets,
@@ -71,27 +71,18 @@ class SDLoRA(Method):
             ranks=RankSchedule.of(rank, rank_schedule),
             distill_threshold=distill_threshold,
         )
-        self.head = LinearHead(backbone.feature_dim, init=head_init)
-        self.head_lr_scale = head_lr_scale
         self.num_tasks = 0
 
     def begin_task(self, task: Task) -> None:
         self.adapters.begin_task(task.index)
-        self.head.grow(task.num_classes)
+        super().begin_task(task)
         self.num_tasks = task.index + 1
 
-    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
-
-    def param_groups(self) -> list[ParamGroup]:
-        head = [p for p in self.head.parameters() if p.requires_grad]
-        return [{"params": self.adapters.trained()}, {"params": head, "lr_scale": self.head_lr_scale}]
+    def trained(self) -> list[nn.Parameter]:
+        return self.adapters.trained()
 
     def end_task(self, data: TaskData) -> None:
         self.adapters.end_task()
 
     def report(self) -> dict[str, float | list[float]]:
         return self.adapters.report(self.num_tasks)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.backbone(images)))
