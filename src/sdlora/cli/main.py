@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sdlora import __version__
-from sdlora.cli import demo, listing, report, train
+from sdlora.cli import demo, listing, report, serve, train
 from sdlora.cli.console import Console
 from sdlora.cli.failure import explain
 
@@ -35,6 +35,7 @@ _add("demo", demo.demo, demo.EXAMPLES)
 _add("train", train.train, train.EXAMPLES)
 _add("report", report.report, report.EXAMPLES)
 _add("list", listing.listing, listing.EXAMPLES)
+_add("serve", serve.serve, serve.EXAMPLES)
 
 
 @app.callback(invoke_without_command=True, epilog=_examples("To begin with:", BEGIN))
