@@ -15,12 +15,13 @@ from sdlora.methods import (
     sdlora,
     simplecil,
 )
-from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
+from sdlora.methods.base import METHODS, Facts, Method, Origin, ParamGroup
 
 __all__ = [
     "METHODS",
     "Facts",
     "Method",
+    "Origin",
     "ParamGroup",
     "coda_prompt",
     "dualprompt",

@@ -12,8 +12,9 @@ engine seeds anew from (run seed, task, step) around every hook.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NotRequired, TypedDict
+from typing import ClassVar, Literal, NotRequired, TypedDict
 
 from torch import Tensor, nn
 
@@ -30,16 +31,21 @@ class ParamGroup(TypedDict):
     """Multiplies the recipe's learning rate; 1 if absent."""
 
 
+Origin = Literal["samples", "features", "statistics", "weights"]
+"""What a hook computed from data: pictures, features of single pictures, numbers over many of them; or weights of the
+model, from which no later task is learned."""
+
+
 @dataclass(frozen=True)
 class Facts:
-    """What is true of a method by construction; ``sdlora list methods`` and ``docs/methods.md`` print it.
+    """What is declared of a method; ``sdlora list methods`` prints it, and `sdlora.costs` measures whether it is so.
 
     Attributes:
         trains: What learns, in a few words.
         source: Where the method is defined.
-        rehearsal_free: Keeps no samples, features or statistics of old tasks.
+        rehearsal_free: Learns new tasks without samples, features or statistics of old ones.
         one_pass: Test takes one forward pass of the backbone, no more.
-        end_to_end: The task loss reaches everything the method learns.
+        end_to_end: The task loss reaches everything that is trained, and what it trains is what predicts.
     """
 
     trains: str
@@ -55,12 +61,15 @@ class Method(nn.Module, ABC):
     Attributes:
         facts: Table row of the method.
         mergeable: Whether ``sdlora.adapters.merge`` can fold what was learned into the backbone's own weights.
+        from_data: State entries that hooks compute from data, apart from what gradients learn: glob of their names to
+            what they are. All but ``"weights"`` count as kept from old tasks.
         joint: Whether all tasks are trained at once, as an upper bound outside the protocol.
         num_epochs: Passes over each task that the method needs, or None for the recipe's ``optim.epochs``.
     """
 
     facts: ClassVar[Facts]
     mergeable: ClassVar[bool]
+    from_data: ClassVar[Mapping[str, Origin]] = {}
     joint: ClassVar[bool] = False
     num_epochs: ClassVar[int | None] = None
 
@@ -78,6 +87,8 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return weighted scalar loss terms of a batch; the engine minimises their sum and logs each.
+
+        The task loss, which compares logits with labels, is called ``"cross_entropy"``.
 
         Args:
             images: (N, 3, H, W), float in 0..1.

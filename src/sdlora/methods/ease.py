@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, cast
 
 import torch
@@ -12,7 +13,7 @@ from sdlora.adapters.bottleneck import Bottlenecks, bottleneck_width, using
 from sdlora.backbones.vit import Backbone
 from sdlora.heads.cosine import CosineHead
 from sdlora.heads.ensemble import EnsembleHead
-from sdlora.methods.base import METHODS, Facts, Method
+from sdlora.methods.base import METHODS, Facts, Method, Origin
 from sdlora.task import Task, TaskData
 
 
@@ -45,6 +46,7 @@ class EASE(Method):
         end_to_end=False,
     )
     mergeable: ClassVar[bool] = False
+    from_data: ClassVar[Mapping[str, Origin]] = {"head.means": "statistics"}
 
     def __init__(
         self,

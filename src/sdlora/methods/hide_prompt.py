@@ -5,7 +5,7 @@ Letters: N batch, D width, T tasks seen, S prompted blocks, P prefix length (per
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, cast
 
 import torch
@@ -20,7 +20,7 @@ from sdlora.heads import LinearHead
 from sdlora.heads.alignment import align
 from sdlora.heads.centroids import Centroids
 from sdlora.heads.identity import IdentityHead
-from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
+from sdlora.methods.base import METHODS, Facts, Method, Origin, ParamGroup
 from sdlora.task import Batches, Task, TaskData
 
 TEMPERATURE = 0.8  # of the contrastive term
@@ -72,6 +72,7 @@ class HiDePrompt(Method):
         end_to_end=True,  # as the paper's Table 1 counts it: prefix and head; the identity head has its own loss
     )
     mergeable: ClassVar[bool] = False
+    from_data: ClassVar[Mapping[str, Origin]] = {"*_centroids.*": "statistics"}
     owners: Tensor
 
     def __init__(

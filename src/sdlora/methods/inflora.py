@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, cast, get_args
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from sdlora.adapters.subspace_lora import SubspaceLoRALinear
 from sdlora.backbones.vit import Backbone
 from sdlora.errors import ConfigError
 from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method, ParamGroup
+from sdlora.methods.base import METHODS, Facts, Method, Origin, ParamGroup
 from sdlora.task import Task, TaskData
 
 
@@ -54,6 +54,11 @@ class InfLoRA(Method):
         end_to_end=True,
     )
     mergeable: ClassVar[bool] = True
+    from_data: ClassVar[Mapping[str, Origin]] = {
+        "subspaces.*": "statistics",
+        "backbone.*.lora_A": "weights",
+        "backbone.*.frozen_A": "weights",
+    }
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, cast, get_args
 
 import torch
@@ -14,7 +15,7 @@ from sdlora.backbones.vit import Backbone
 from sdlora.errors import ConfigError
 from sdlora.heads.cosine import CosineHead
 from sdlora.heads.random_projection import RandomProjectionHead, projection_width
-from sdlora.methods.base import METHODS, Facts, Method
+from sdlora.methods.base import METHODS, Facts, Method, Origin
 from sdlora.task import Task, TaskData
 
 Adaptation = Literal["adapter", "ssf", "none"]
@@ -49,6 +50,12 @@ class RanPAC(Method):
         end_to_end=False,
     )
     mergeable: ClassVar[bool] = False
+    from_data: ClassVar[Mapping[str, Origin]] = {
+        "head.gram": "statistics",
+        "head.cross": "statistics",
+        "head.strengths": "statistics",
+        "head.weight": "weights",
+    }
 
     head: RandomProjectionHead
     adapters: Bottlenecks | nn.ModuleList

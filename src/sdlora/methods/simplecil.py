@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, cast
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from sdlora.backbones.vit import Backbone
 from sdlora.heads import PrototypeHead
-from sdlora.methods.base import METHODS, Facts, Method
+from sdlora.methods.base import METHODS, Facts, Method, Origin
 from sdlora.task import Task, TaskData
 
 
@@ -29,6 +30,7 @@ class SimpleCIL(Method):
         end_to_end=False,
     )
     mergeable: ClassVar[bool] = False
+    from_data: ClassVar[Mapping[str, Origin]] = {"head.means": "weights"}
     num_epochs: ClassVar[int | None] = 0
 
     def __init__(self, backbone: Backbone) -> None:
