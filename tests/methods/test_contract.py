@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+from fnmatch import fnmatchcase
 
 import pytest
 import torch
 from teaching import SIZE, data_of, make_tasks, teach
 
 from sdlora.backbones.vit import load_backbone
+from sdlora.costs import measure, teach_made_up
+from sdlora.costs.kept import KEPT, origin_of
 from sdlora.methods import METHODS, Method
 from sdlora.methods.linear_classifier import LinearClassifier
+from sdlora.task import Task
 
 # Options besides the defaults under which the contract must hold too.
 VARIANTS: dict[str, list[dict[str, object]]] = {
@@ -219,3 +223,93 @@ def test_one_class_a_task_and_uneven_tasks(case):
     method = teach(build(*case), make_tasks(2, 1, 5))
     assert method(pictures()).shape == (5, 8)
     assert torch.isfinite(method(pictures())).all()
+
+
+def joined(tasks: list[Task]) -> Task:
+    return Task(0, tuple(name for task in tasks for name in task.classes), 0)
+
+
+def test_what_is_declared_of_it_is_measured(case):
+    kind, method = METHODS.get(case[0]), build(*case)
+    torch.manual_seed(0)
+    images, labels = teach_made_up(method, [joined(TASKS)] if kind.joint else TASKS)
+    sample_bytes = 9 * SIZE * SIZE if kind.joint else 0  # whoever trains tasks together keeps the pictures of each
+    cost = measure(method, build(*case).backbone, images, labels, sample_bytes=sample_bytes)
+    declared = kind.facts
+    assert cost.rehearsal_free == declared.rehearsal_free, cost.kept
+    assert cost.one_pass == declared.one_pass, cost.passes
+    assert cost.end_to_end == declared.end_to_end, cost.reach
+
+
+def flipped(value: torch.Tensor) -> torch.Tensor:
+    return value.flip(0, -1) if value.ndim > 1 else value.flip(0) if value.ndim else value
+
+
+def teach_values(method: Method, tasks: list[Task], data_seed: int, *, spoilt: str = "") -> tuple[Method, list[float]]:
+    """Run every hook on pictures of `data_seed`, with values for what is trained that do not depend on them.
+
+    Before the last task the state entry `spoilt` is flipped. Returns the loss of the last task at its start, too.
+    """
+    losses: list[float] = []
+    for task in tasks:
+        if spoilt and task is tasks[-1]:
+            method.state_dict()[spoilt].copy_(flipped(method.state_dict()[spoilt]))
+        data = data_of(task, data_seed)
+        torch.manual_seed(task.index)
+        method.begin_task(task)
+        method.prepare(data)
+        torch.manual_seed(100 + task.index)
+        with torch.no_grad():
+            for parameter in (p for group in method.param_groups() for p in group["params"]):
+                parameter.copy_(0.1 * torch.randn(parameter.shape))
+        losses = [
+            float(term.detach()) for images, labels in data.train for term in method.losses(images, labels).values()
+        ]
+        method.end_task(data)
+    return method, losses
+
+
+def is_learned_from(case: tuple[str, dict[str, object]], name: str) -> bool:
+    """Whether the last task is learned otherwise, once a state entry of the tasks before it holds other values."""
+    early = teach_values(build(*case), TASKS[:2], 1)[0].state_dict()[name]
+    (clean, loss), (spoilt, other_loss) = (teach_values(build(*case), TASKS, 1, spoilt=s) for s in ("", name))
+    before, after = clean.state_dict(), spoilt.state_dict()
+    carried = before[name].clone()
+    carried[tuple(slice(size) for size in early.shape)] = flipped(early)
+    others = (key for key in before if key != name)
+    is_left_alone = torch.equal(after[name], carried) or torch.equal(after[name], before[name])
+    return loss != other_loss or not is_left_alone or any(not torch.equal(after[k], before[k]) for k in others)
+
+
+@pytest.fixture
+def no_optimiser_moves(monkeypatch):
+    for kind in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW):
+        monkeypatch.setattr(kind, "step", lambda *_: None)
+
+
+def test_nothing_but_what_it_names_depends_on_data_except_through_gradients(case, no_optimiser_moves):
+    one, other = (teach_values(build(*case), TASKS, data_seed)[0] for data_seed in (1, 2))
+    state = other.state_dict()
+    depends = {name for name, value in one.state_dict().items() if not torch.equal(value, state[name])}
+    assert {name for name in depends if origin_of(one, name) is None} == set()
+    assert bool(depends) == bool(one.from_data)
+    assert all(any(fnmatchcase(name, glob) for name in state) for glob in one.from_data)
+
+
+def test_weights_predict_and_no_later_task_is_learned_from_them(case, no_optimiser_moves):
+    """Those inside the backbone are part of every forward pass; those outside must leave all learning alone."""
+    method = teach_values(build(*case), TASKS[:2], 1)[0]
+    logits = method(pictures())
+    for name, value in method.state_dict().items():
+        if origin_of(method, name) == "weights":
+            twin = copy.deepcopy(method)
+            twin.state_dict()[name].copy_(-value)
+            assert not torch.equal(twin(pictures()), logits), f"{name} has no part in a prediction"
+            assert name.startswith("backbone.") or not is_learned_from(case, name), name
+
+
+def test_what_it_keeps_of_old_tasks_is_what_it_learns_new_ones_from(case, no_optimiser_moves):
+    method = teach_values(build(*case), TASKS[:2], 1)[0]
+    kept = [name for name in method.state_dict() if origin_of(method, name) in KEPT]
+    assert bool(kept) != (method.facts.rehearsal_free or method.joint)
+    assert not kept or any(is_learned_from(case, name) for name in kept)
