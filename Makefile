@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test check lint results clean
 
@@ -9,10 +10,10 @@ demo: $(STAMP)
 	$(BIN)/sdlora demo
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: $(STAMP) lint
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -13,13 +13,13 @@ from sdlora.adapters.subspace import Energy, Subspace
 from sdlora.adapters.subspace_lora import SubspaceLoRALinear
 from sdlora.backbones.vit import Backbone
 from sdlora.errors import ConfigError
-from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method, Origin, ParamGroup
+from sdlora.methods.base import METHODS, Facts, Origin
+from sdlora.methods.linear_classifier import LinearClassifier
 from sdlora.task import Task, TaskData
 
 
 @METHODS.register("inflora")
-class InfLoRA(Method):
+class InfLoRA(LinearClassifier):
     """Learn B_t of one branch B_t A_t a task, with A_t designed from the task's data before training.
 
     Before task t: rows of A_t are the leading directions of the inputs of the task, without the part that old tasks
@@ -71,7 +71,7 @@ class InfLoRA(Method):
         energy: Energy = "fourth",
         head_lr_scale: float = 1.0,
     ) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, head_lr_scale=head_lr_scale)
         if not 0 < threshold < 1:
             raise ConfigError(f"threshold = {threshold}", expected="more than 0 and less than 1")
         if num_tasks is not None and num_tasks < 1:
@@ -84,29 +84,20 @@ class InfLoRA(Method):
             Subspace(adapter.base.in_features, energy=energy).to(backbone.mean.device) for adapter in self._adapters
         )
         self.threshold, self.num_tasks = threshold, num_tasks
-        self.head = LinearHead(backbone.feature_dim)
-        self.head_lr_scale = head_lr_scale
 
     def begin_task(self, task: Task) -> None:
         if task.index:
             for adapter in self._adapters:
                 adapter.begin_branch()
-        self.head.grow(task.num_classes)
+        super().begin_task(task)
         cast(nn.Linear, self.head.blocks[-1]).reset_parameters()  # the source starts it as torch does
 
     def prepare(self, data: TaskData) -> None:
         for adapter, subspace, moment in self._with_moments(data):
             adapter.lora_A.copy_(subspace.design(moment, len(adapter.lora_A)))
 
-    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
-
-    def param_groups(self) -> list[ParamGroup]:
-        head = [p for p in self.head.parameters() if p.requires_grad]
-        return [
-            {"params": [adapter.lora_B for adapter in self._adapters]},
-            {"params": head, "lr_scale": self.head_lr_scale},
-        ]
+    def trained(self) -> list[nn.Parameter]:
+        return [adapter.lora_B for adapter in self._adapters]
 
     def end_task(self, data: TaskData) -> None:
         share = self.share(len(self.head.blocks) - 1)
@@ -122,9 +113,6 @@ class InfLoRA(Method):
     def report(self) -> dict[str, float | list[float]]:
         """Return the number of protected directions of each adapted layer."""
         return {"protected": [float(cast(Subspace, subspace).num_protected) for subspace in self.subspaces]}
-
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.backbone(images)))
 
     def _with_moments(self, data: TaskData) -> list[tuple[SubspaceLoRALinear, Subspace, Tensor]]:
         """Return each adapter with its subspace and the second moment of its inputs, on augmented images."""
