@@ -2,6 +2,7 @@ import json
 import signal
 
 import pytest
+from pictures import write_classes
 
 from sdlora.cli.progress import TrainingProgress
 from sdlora.config.load import load_recipe
@@ -21,7 +22,7 @@ def test_a_run_from_start_to_end(sdlora, workplace):
     assert sum("epoch" in line for line in lines) == 4
     assert sum("learned" in line for line in lines) == 2
     assert sorted(path.name for path in (workplace / "runs/tiny/seed0").iterdir() if path.name[0] != ".") == [
-        "checkpoint", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml"
+        "checkpoint", "confusion.json", "cost.json", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml"
     ]  # fmt: skip
 
 
@@ -140,3 +141,27 @@ def test_a_dataset_that_is_not_there(sdlora, workplace):
     assert answer.code == 2
     assert "cub200 is not at data/cub200" in answer.err
     assert "stream.root=FOLDER" in answer.err
+
+
+def test_a_file_that_was_skipped_is_named_and_recorded(sdlora, workplace):
+    root = write_classes(workplace / "flowers", {"moss": 20, "rose": 20})
+    (root / "rose" / "003.png").write_bytes(b"no picture")
+    words = ("train", "tiny.toml", "stream.dataset=folder", "stream.root=flowers", "optim.epochs=1")
+    refused = sdlora(*words)
+    assert refused.code == 2
+    assert "rose/003.png" in refused.err
+    answer = sdlora(*words, "data.unreadable=skip")
+    assert answer.code == 0
+    skipped = "skipped 1 unreadable file (rose/003.png)"
+    assert f"Warning: {skipped}" in answer.err.splitlines()
+    manifest = json.loads((workplace / "runs/tiny/seed0/manifest.json").read_text())
+    assert skipped in manifest["stream"]["notes"]
+
+
+def test_a_folder_for_a_dataset_that_reads_none(sdlora, workplace):
+    answer = sdlora("train", "tiny.toml", "stream.root=flowers")
+    assert answer.code == 2
+    assert answer.err.splitlines() == [
+        "Error: stream.root would change nothing: synthetic reads no folder",
+        "Fix: leave it out",
+    ]

@@ -45,6 +45,18 @@ def test_hits_are_those_of_single_images(accelerator):
     assert evaluate(method, STREAM, accelerator, num_seen=4, batch_size=256) == (hits, totals)
 
 
+def test_confusions_are_those_of_single_images(accelerator):
+    method, expected = begun(2), torch.zeros(4, 4, dtype=torch.int64)
+    for position in range(2):
+        for image, label in PlainBatches(STREAM.test(position), 1, 16):
+            expected[int(label), int(method(image).argmax())] += 1
+    found = torch.zeros(4, 4, dtype=torch.int64)
+    hits, _ = evaluate(method, STREAM, accelerator, num_seen=4, batch_size=3, confusion=found)
+    assert torch.equal(found, expected)
+    assert int(found.trace()) == sum(hits)
+    assert found.sum(dim=1).tolist() == [4] * 4
+
+
 def test_groups_not_seen_are_none(accelerator):
     hits, totals = evaluate(begun(1), STREAM, accelerator, num_seen=2)
     assert (hits[1], totals) == (None, [8, None])

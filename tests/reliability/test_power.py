@@ -11,6 +11,7 @@ from sdlora.engine import checkpoint, run_folder
 from sdlora.engine.checkpoint import Checkpoints
 
 CASE = Case(method="probe", epochs=1)
+FILES = ("recipe.toml", "manifest.json", "matrix.json", "confusion.json", "cost.json")
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def recorded(place, monkeypatch):
 
 def test_e4_every_cut_leaves_the_old_or_the_new(place, recorded):
     events, promises = recorded
-    assert {name for _, name, _ in promises} == {"checkpoint", "recipe.toml", "manifest.json", "matrix.json"}
+    assert {name for _, name, _ in promises} == {"checkpoint", *FILES}
     disk, seen = Disk(place), set()
     for number, event in enumerate(events, start=1):
         disk.apply(event)
@@ -62,7 +63,7 @@ def check(folder, number, promises, what):
         numbers = [int(path.name) for path in (folder / "checkpoint").iterdir() if path.name.isdecimal()]
         assert max(numbers) >= stored[-1], what
         assert found is not None, what
-    for file in ("recipe.toml", "manifest.json", "matrix.json"):
+    for file in FILES:
         versions = [data for _, name, data in promises if name == file]
         kept = [data for made, name, data in promises if name == file and made <= number]
         if (folder / file).exists():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from sdlora.methods.base import Method
 from sdlora.streams import PlainBatches, Stream
@@ -19,6 +20,7 @@ def evaluate(
     *,
     num_seen: int,
     batch_size: int = 256,
+    confusion: Tensor | None = None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> tuple[list[int | None], list[int | None]]:
     """Classify every test image of the groups seen so far, once.
@@ -29,6 +31,7 @@ def evaluate(
         accelerator: Gives device and precision.
         num_seen: Number of classes seen.
         batch_size: Images in a batch; the result does not depend on it.
+        confusion: (K, K) int64 on the device, K = `num_seen`; every image adds 1 at its class and the one predicted.
         on_batch: Called before each batch.
 
     Returns:
@@ -43,18 +46,28 @@ def evaluate(
             is_seen = group.num_seen <= num_seen
             split = stream.test(position)
             batches = PlainBatches(split, batch_size, method.backbone.image_size, accelerator.device)
-            hits.append(_count(method, batches, accelerator, on_batch) if is_seen else None)
+            hits.append(_count(method, batches, accelerator, confusion, on_batch) if is_seen else None)
             totals.append(len(split) if is_seen else None)
     finally:
         method.train(was_training)
     return hits, totals
 
 
-def _count(method: Method, batches: PlainBatches, accelerator: Accelerator, on_batch: Callable[[], None]) -> int:
+def _count(
+    method: Method,
+    batches: PlainBatches,
+    accelerator: Accelerator,
+    confusion: Tensor | None,
+    on_batch: Callable[[], None],
+) -> int:
     hits = torch.zeros((), dtype=torch.int64, device=accelerator.device)
     for images, labels in batches:
         on_batch()
         with accelerator.autocast():
             logits = method(images)
-        hits += (logits.argmax(dim=1) == labels).sum()  # read once, at the end: no waiting for the device
+        predicted = logits.argmax(dim=1)
+        if confusion is not None:
+            pairs = torch.bincount(labels * len(confusion) + predicted, minlength=confusion.numel())
+            confusion += pairs.view_as(confusion)
+        hits += (predicted == labels).sum()  # read once, at the end: no waiting for the device
     return int(hits)

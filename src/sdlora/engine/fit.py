@@ -16,7 +16,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sdlora.engine.checkpoint import stored_state
+from sdlora.engine.costing import measure_cost
 from sdlora.engine.device import open_accelerator
 from sdlora.engine.evaluate import evaluate
 from sdlora.engine.guard import check_loss
@@ -77,10 +80,10 @@ def fit(
         if result := run.finished():
             return result
         with run.lock(), StopSignals() as signals:
-            return _teach(Session(method, stream, options, accelerator, run, observer, signals))
+            return _teach(Session(method, stream, options, accelerator, run, observer, signals), make_method)
 
 
-def _teach(session: Session) -> RunResult:
+def _teach(session: Session, make_method: Callable[[], Method]) -> RunResult:
     """Do what is left of the stream."""
     at = session.restore()
     try:
@@ -93,6 +96,7 @@ def _teach(session: Session) -> RunResult:
             _measure(session, task)
     except StopError:
         return session.folder.stop(at, session.signals.received)
+    session.folder.write_cost(measure_cost(session, make_method))
     return session.folder.finish(at)
 
 
@@ -142,6 +146,8 @@ def _end(session: Session, task: Task) -> None:
 
 def _measure(session: Session, task: Task) -> None:
     method, at = session.method, session.at
+    is_last = task is session.stream.tasks[-1]
+    confusion = torch.zeros(task.num_seen, task.num_seen, dtype=torch.int64, device=session.accelerator.device)
     with session.seeded(task, "forward"):
         hits, totals = evaluate(
             method,
@@ -149,6 +155,7 @@ def _measure(session: Session, task: Task) -> None:
             session.accelerator,
             num_seen=task.num_seen,
             batch_size=session.options.eval_batch_size,
+            confusion=confusion if is_last else None,
             on_batch=session.pause,
         )
     at.hits.append(hits)
@@ -156,6 +163,8 @@ def _measure(session: Session, task: Task) -> None:
     with session.seeded(task, "report"):
         report = method.report()
     stored = sum(value.numel() for value in stored_state(method).values())
+    if is_last:
+        session.folder.write_confusion(confusion.tolist())
     row = task_row(at, stored_parameters=stored, report=report)
     session.folder.log.append(row)
     at.next_task()

@@ -1,4 +1,4 @@
-"""The folder of one run: manifest, recipe, metric log, matrix and checkpoints, and the rules for finding it again.
+"""The folder of one run: manifest, recipe, metric log, results and checkpoints, and the rules for finding it again.
 
 The first thing written is a checkpoint and the last thing a manifest that says ``finished``. So a manifest without
 checkpoints means that they were lost, and a finished run is known without its lock.
@@ -6,6 +6,8 @@ checkpoints means that they were lost, and a finished run is known without its l
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -124,6 +126,15 @@ class RunFolder:
             "classes_per_task": [len(classes) for classes in tasks],
         }
         write_json(self.path / "matrix.json", matrix)
+
+    def write_confusion(self, counts: list[list[int]]) -> None:
+        """Write how many test images of each class (row) were taken for each class (column), after the last task."""
+        rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in counts)
+        write_atomic(self.path / "confusion.json", f'{{"format": 1, "counts": [\n{rows}\n]}}\n'.encode())
+
+    def write_cost(self, cost: Mapping[str, Any]) -> None:
+        """Write what the method costs after the last task."""
+        write_json(self.path / "cost.json", {"format": 1, **cost})
 
     def stop(self, progress: Progress, signal: int | None) -> RunResult:
         """Say that the run waits to be continued."""
