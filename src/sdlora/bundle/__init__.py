@@ -11,7 +11,8 @@ from sdlora.bundle.config import (
     Weakest,
     Weights,
 )
-from sdlora.bundle.folder import Bundle, commit_lesson, read_bundle, undo
+from sdlora.bundle.folder import Bundle, commit_lesson, is_bundle, read_bundle, read_config, read_generation, undo
+from sdlora.bundle.lock import writing
 
 __all__ = [
     "BackboneSource",
@@ -25,6 +26,10 @@ __all__ = [
     "Weakest",
     "Weights",
     "commit_lesson",
+    "is_bundle",
     "read_bundle",
+    "read_config",
+    "read_generation",
     "undo",
+    "writing",
 ]

@@ -50,12 +50,10 @@ class BackboneSource(Part):
     Attributes:
         name: As `sdlora.backbones.vit.load_backbone` takes it; with its weight tag.
         sha256: Of the pretrained weights.
-        options: Of the untrained backbone, for that one alone.
     """
 
     name: Name
     sha256: Sha256
-    options: dict[str, Annotated[int, Field(ge=0, le=4096)]] = {}
 
 
 class MethodSource(Part):
@@ -101,10 +99,8 @@ class Preprocessing(Part):
     crop_scale: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
     crop_ratio: tuple[Annotated[float, Field(gt=0, le=100)], Annotated[float, Field(gt=0, le=100)]]
     flip: bool
-    mean: tuple[Share, Share, Share]
-    std: tuple[
-        Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]
-    ]
+    mean: Annotated[tuple[Share, ...], Field(min_length=3, max_length=3)]
+    std: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=3, max_length=3)]
 
 
 class Retest(Part):
@@ -171,6 +167,9 @@ class TaskRecord(Part):
     seconds: Annotated[float, Field(ge=0)]
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     weights: Sha256
+
+    def __str__(self) -> str:
+        return repr(self)
 
     def __repr__(self) -> str:
         accuracy = self.held_out_accuracy

@@ -88,6 +88,16 @@ def read_bundle(path: Path) -> Bundle:
     raise BusyError(f"{path} changes faster than it can be read", fix="try again")
 
 
+def read_config(path: Path) -> BundleConfig:
+    """Return what the newest generation says about itself; its tensors are not looked at.
+
+    Raises:
+        BundleError: If there is none, or it is damaged, or a newer sdlora wrote it.
+        StorageError: If it cannot be read.
+    """
+    return _read_config(path, _newest(path))
+
+
 def read_generation(path: Path, number: int) -> Bundle:
     """Return one of the generations that a bundle keeps.
 
@@ -131,8 +141,8 @@ def commit_lesson(
     if _newest(path) != parent_generation:
         raise _conflict(path)
     parent = _read_config(path, parent_generation)
-    is_lesson = len(description.tasks) > len(parent.tasks)
-    previous = parent_generation if is_lesson else parent.previous
+    lessons = len(description.tasks) - len(parent.tasks)
+    previous = parent_generation if lessons > 0 else parent.previous if lessons == 0 else None
     return _commit(path, description, data, parent=parent_generation, previous=previous)
 
 

@@ -69,17 +69,7 @@ class Experiment:
 
     def options(self, seed: int) -> FitOptions:
         """Say how to train with one seed."""
-        run, optim = self.recipe.run, self.recipe.optim
-        return FitOptions(
-            seed=seed,
-            epochs=optim.epochs or 0,  # absent only where the method sets its own
-            batch_size=optim.batch_size,
-            optim=_optim(optim),
-            device=run.device,
-            precision=run.precision,
-            deterministic=run.deterministic,
-            checkpoint_seconds=run.checkpoint_seconds,
-        )
+        return fit_options(self.recipe, seed)
 
     def folder(self, seed: int) -> Path:
         """Return the run folder of one seed."""
@@ -99,6 +89,21 @@ def build(recipe: Recipe) -> Experiment:
     augment = {key: given.pop(key) for key in AUGMENT_KEYS & given.keys()}
     dataset = DATASETS.get(recipe.stream.dataset)(root, backbone.image_size, **given)
     return Experiment(recipe, backbone, replace(dataset, default_augment=replace(dataset.default_augment, **augment)))
+
+
+def fit_options(recipe: Recipe, seed: int) -> FitOptions:
+    """Say how a recipe trains with one seed."""
+    run, optim = recipe.run, recipe.optim
+    return FitOptions(
+        seed=seed,
+        epochs=optim.epochs or 0,  # absent only where the method sets its own
+        batch_size=optim.batch_size,
+        optim=_optim(optim),
+        device=run.device,
+        precision=run.precision,
+        deterministic=run.deterministic,
+        checkpoint_seconds=run.checkpoint_seconds,
+    )
 
 
 def _optim(section: OptimSection) -> OptimOptions:

@@ -53,13 +53,22 @@ def decode(source: Path | bytes, *, name: str | None = None, formats: tuple[str,
     try:
         with Image.open(io.BytesIO(data), formats=readable) as image:
             _check_cost(image, data, label)
-            return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+            return to_pixels(image)
     except DataError:
         raise
     except Exception as error:  # codecs raise whatever they like on damaged input
         known = isinstance(error, UnidentifiedImageError)
         reason = "not an image" if known else printable(str(error)) or "damaged"
         raise DataError(f"{label} cannot be read: {reason}", expected=EXPECTED) from error
+
+
+def to_pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Return an opened image as `decode` does: upright, RGB, (H, W, 3), an array of its own.
+
+    Raises:
+        ValueError: If its pixels are fractions without a stated range.
+    """
+    return np.array(_as_rgb(ImageOps.exif_transpose(image)))
 
 
 def read_image(path: Path, name: str) -> bytes:

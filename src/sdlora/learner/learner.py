@@ -2,53 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import html
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sdlora.backbones.vit import Backbone
-from sdlora.bundle import TaskRecord
+from sdlora.backbones.vit import SHIPPED, Backbone, backbone_of, load_backbone
+from sdlora.bundle import Description, TaskRecord, read_bundle
+from sdlora.datasets.base import AugmentOptions
+from sdlora.datasets.images import shrink
 from sdlora.engine import Observer
+from sdlora.engine.checkpoint import stored_state
+from sdlora.engine.device import choose_device
+from sdlora.errors import BundleError, BusyError, ConfigError, DataError, NotTaughtError
+from sdlora.learner.data import opened
+from sdlora.learner.defaults import augment_for
+from sdlora.learner.measure import answers
+from sdlora.learner.merged import merged_model
+from sdlora.learner.names import renamed
+from sdlora.learner.pictures import as_many, as_pixels
+from sdlora.learner.state import State, make_method, restore
+from sdlora.learner.storage import Origin, earlier_state, store
+from sdlora.learner.summary import summary
+from sdlora.learner.teaching import Wishes, teach
 from sdlora.methods import Method
+from sdlora.predictions import Evaluation, Prediction, make_evaluation, make_predictions
+from sdlora.streams import TaskSplit
+from sdlora.streams.resample import resample_each
+from sdlora.streams.views import central_views
+
+BATCH = 64  # images that are predicted together
 
 
 class Learner:
     """A classifier that is taught lesson after lesson; it keeps no image, and never needs to know how many will come.
 
     Args:
-        backbone: Name as in ``sdlora list backbones``, a `Backbone`, or None for the shipped one.
+        backbone: Name as in ``sdlora list backbones``, a `Backbone`, any model that `backbone_of` takes, or None for
+            the shipped one.
         method: Name as in ``sdlora list methods``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:<n>"`` or ``"mps"``.
         seed: What all randomness is a function of.
         method_options: Arguments of the method's constructor.
 
-    Attributes:
-        method: What has learned; in evaluation mode.
-        backbone: What it adapts.
-        history: The lessons, in order.
-
     Raises:
         ConfigError: If a name or an option is wrong.
     """
 
-    method: Method
-    history: tuple[TaskRecord, ...]
-
     def __init__(
         self,
-        backbone: str | Backbone | None = None,
+        backbone: str | Backbone | nn.Module | None = None,
         *,
         method: str = "sdlora",
         device: str = "auto",
         seed: int = 0,
         **method_options: Any,
     ) -> None:
-        raise NotImplementedError
+        made = make_method(method, _as_backbone(backbone), method_options, seed)
+        self._begin(State.of(made, None), method, method_options, device, seed)
+
+    def _begin(self, state: State, name: str, options: Mapping[str, Any], device: str, seed: int) -> None:
+        kind = choose_device(device)
+        self.device = torch.device(device if device.startswith("cuda:") else kind)
+        self.method_name, self.method_options, self.seed = name, dict(options), seed
+        state.method.to(self.device)
+        self._state = State.of(state.method, state.description)
+        self._earlier: State | None = None
+        self._origin: Origin | None = None
+        self._teaching = threading.Lock()
+
+    @property
+    def method(self) -> Method:
+        """What has learned, in evaluation mode; a lesson replaces it."""
+        return self._state.method
 
     @property
     def backbone(self) -> Backbone:
@@ -56,9 +91,14 @@ class Learner:
         return self.method.backbone
 
     @property
+    def history(self) -> tuple[TaskRecord, ...]:
+        """The lessons, in order."""
+        return self._state.description.tasks if self._state.description else ()
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the outputs; a lesson only ever appends to it."""
-        raise NotImplementedError
+        return self._state.description.classes if self._state.description else ()
 
     @property
     def num_seen(self) -> int:
@@ -76,9 +116,25 @@ class Learner:
         return self.backbone.image_size
 
     @property
+    def augment(self) -> AugmentOptions:
+        """How an image becomes a square, in training and at test."""
+        if self._state.description is None:
+            return augment_for(self.backbone.name)
+        said = self._state.description.preprocessing
+        return AugmentOptions(
+            crop_scale=said.crop_scale, crop_ratio=said.crop_ratio, flip=said.flip, test_crop=said.test_crop
+        )
+
+    @property
     def model_version(self) -> str:
         """Generation and four digits of the weights' sha256, such as ``"3-7d1e"``; ``"0"`` before the first lesson."""
-        raise NotImplementedError
+        state = self._state
+        if state.description is None:
+            return "0"
+        if self._origin is not None and self._origin.state is state:
+            return self._origin.version
+        generation = self._origin.generation + 1 if self._origin else 1
+        return f"{generation}-{state.description.tasks[-1].weights[:4]}"
 
     def learn(  # noqa: PLR0913  each is a choice of its own, and none is needed
         self,
@@ -111,10 +167,30 @@ class Learner:
         Raises:
             DataError: If the data are not what they must be.
             ConfigError: If an argument is wrong.
+            BusyError: If another thread is teaching this learner.
             NumericalError: If training diverges.
             KeyboardInterrupt: If it was interrupted.
         """
-        raise NotImplementedError
+        wishes = Wishes(
+            epochs=epochs,
+            time_limit=time_limit,
+            holdout=holdout,
+            retest=tuple(retest),
+            update=update,
+            skip_known=skip_known,
+            skip_unreadable=skip_unreadable,
+            observer=progress or Observer(),
+            should_stop=should_stop or (lambda: False),
+        )
+        if not self._teaching.acquire(blocking=False):
+            raise BusyError("this learner is being taught by another thread", fix="wait for it")
+        try:
+            before = self._state
+            state = teach(self, data, wishes)
+            self._earlier, self._state = (before if before.description else None), state
+        finally:
+            self._teaching.release()
+        return self.history[-1]
 
     def preprocess(self, image: Any) -> NDArray[np.uint8]:
         """Return one image as the model sees it at test: (image_size, image_size, 3).
@@ -125,8 +201,14 @@ class Learner:
         Raises:
             DataError: If it is none, or cannot be read.
         """
-        raise NotImplementedError
+        augment = self.augment
+        pixels = shrink(as_pixels(image), augment.shorter_side(self.image_size))
+        views = central_views(np.array([pixels.shape[:2]]), self.image_size, augment)
+        picture = resample_each([pixels], views, self.image_size)[0]
+        seen: NDArray[np.uint8] = (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+        return seen
 
+    @torch.inference_mode()
     def probabilities(self, batch: Tensor) -> NDArray[np.float32]:
         """Return the softmax over all classes of preprocessed images; safe to call from several threads.
 
@@ -139,54 +221,148 @@ class Learner:
         Raises:
             NotTaughtError: Before the first lesson.
         """
-        raise NotImplementedError
+        return self._probabilities(self._taught(), batch)
 
-    def predict(self, images: Any, *, top_k: int = 3, threshold: float = 0.5, batch_size: int | None = None) -> Any:
-        """Return a `Prediction` for one image, a list of them for a list, an iterator or a folder."""
-        raise NotImplementedError
+    def predict(
+        self, images: Any, *, top_k: int = 3, threshold: float = 0.5, batch_size: int | None = None
+    ) -> Prediction | list[Prediction]:
+        """Say what images show.
+
+        Args:
+            images: One image in any form that `preprocess` takes; or many: a list, an iterator, a folder.
+            top_k: How many classes to name.
+            threshold: Probability of the best class below which a prediction is unsure.
+            batch_size: Images that are looked at together; the answers do not depend on it.
+
+        Returns:
+            A `Prediction` for one image, a list of them for many, even if many is one.
+
+        Raises:
+            NotTaughtError: Before the first lesson.
+            DataError: If an image cannot be read.
+        """
+        state, version = self._taught(), self.model_version
+        description = state.description
+        assert description is not None
+        tasks = [description.task_of(label) for label in description.classes]
+        many = as_many(images)
+        found: list[Prediction] = []
+        for batch in _batched(iter([images] if many is None else many), batch_size or BATCH):
+            found += make_predictions(
+                self._probabilities(state, self._stacked(batch)),
+                description.classes,
+                tasks,
+                images=[str(image) if isinstance(image, str | os.PathLike) else None for image in batch],
+                top_k=top_k,
+                threshold=threshold,
+                model_version=version,
+            )
+        return found[0] if many is None else found
 
     def predict_proba(self, images: Any, *, batch_size: int | None = None) -> NDArray[np.float32]:
-        """Return probabilities (N, num_seen), columns in the order of `classes`; one image is N = 1."""
-        raise NotImplementedError
+        """Return probabilities (N, num_seen), columns in the order of `classes`; one image is N = 1.
 
-    def evaluate(self, data: Any, *, ignore_unknown: bool = False) -> Any:
-        """Return an `Evaluation` on a folder of class folders, or anything else that `learn` takes."""
-        raise NotImplementedError
+        Raises:
+            NotTaughtError: Before the first lesson.
+            DataError: If an image cannot be read.
+        """
+        state = self._taught()
+        many = as_many(images)
+        batches = _batched(iter([images] if many is None else many), batch_size or BATCH)
+        rows = [self._probabilities(state, self._stacked(batch)) for batch in batches]
+        return np.concatenate(rows) if rows else np.empty((0, self.num_seen), np.float32)
+
+    def evaluate(self, data: Any, *, ignore_unknown: bool = False) -> Evaluation:
+        """Measure how often the model is right.
+
+        Args:
+            data: Anything that `learn` takes; of data with a part for testing that part, else all.
+            ignore_unknown: Leave out classes that were never taught, instead of refusing the data.
+
+        Raises:
+            NotTaughtError: Before the first lesson.
+            DataError: If the data are not what they must be.
+        """
+        state = self._taught()
+        description = state.description
+        assert description is not None
+        classes = description.classes
+        with opened(data, self.augment.shorter_side(self.image_size), skip_unreadable=True) as images:
+            unknown = [name for name in images.classes if name not in classes]
+            if unknown and not ignore_unknown:
+                raise DataError(
+                    f"{images.name} has classes that were never taught: {', '.join(unknown[:10])}",
+                    expected="classes that the model knows",
+                    fix="ignore_unknown=True (--ignore-unknown), or teach them",
+                )
+            rows = images.for_testing()
+            place = np.array([classes.index(name) if name in classes else -1 for name in images.classes])
+            rows = rows[place[images.labels[rows]] >= 0]
+            if not len(rows):
+                raise DataError(f"{images.name} shows no class that the model knows")
+            split = TaskSplit(images.images, rows, place[images.labels[rows]], self.augment)
+            said = answers(state.predictor, split, self.device)
+        tasks = [description.task_of(label) for label in classes]
+        return make_evaluation(split.labels, said, classes, tasks, unknown=unknown)
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Give classes other names; nothing is learned or forgotten.
 
+        Args:
+            names: Old name to new name.
+
         Raises:
             ConfigError: If an old name is unknown, or a new one is taken or cannot be a name.
+            NotTaughtError: Before the first lesson.
         """
-        raise NotImplementedError
+        state = self._taught()
+        assert state.description is not None
+        self._state = State(state.method, renamed(state.description, names), state.predictor)
 
     def undo(self) -> TaskRecord:
-        """Go back to before the last lesson and return its record.
+        """Go back to before the last lesson and return its record; once.
 
         Raises:
             BundleError: If no earlier state is kept.
+            NotTaughtError: Before the first lesson.
         """
-        raise NotImplementedError
+        state = self._taught()
+        assert state.description is not None
+        if self._earlier is None and self._origin is not None and self._origin.state is state:
+            self._earlier = earlier_state(self._origin, self.device)
+        if self._earlier is None:
+            raise BundleError("no state before the last lesson is kept", expected="a lesson that was not undone yet")
+        undone = state.description.tasks[-1]
+        assert self._earlier.description is not None
+        kept = dict(zip(self._earlier.description.classes, state.description.classes, strict=False))
+        description = renamed(self._earlier.description, {old: new for old, new in kept.items() if old != new})
+        self._state = State(self._earlier.method, description, self._earlier.predictor)
+        self._earlier = None
+        return undone
 
     def merge(self) -> nn.Module:
-        """Return a plain timm model that computes the same logits from normalised images, ``label_names`` filled.
+        """Return a plain model that computes the same logits from normalised images, with the class names in it.
 
         Raises:
             ConfigError: If the method's function is not that of a plain model.
             NotTaughtError: Before the first lesson.
         """
-        raise NotImplementedError
+        state = self._taught()
+        assert state.description is not None
+        return merged_model(state, self.method_name, state.description.classes)
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write a bundle, or add to one whose lessons are a prefix of these.
+        """Write a bundle, or add to one that this learner came from or whose lessons are a prefix of its own.
 
         Raises:
             BundleError: If the bundle that is there holds other lessons.
             BusyError: If another process is teaching it.
             StorageError: If it cannot be written; what was there is intact.
+            NotTaughtError: Before the first lesson.
         """
-        raise NotImplementedError
+        folder = Path(path)
+        self._origin = store(folder, self._taught(), self._earlier, self._origin)
+        return folder
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, device: str = "auto") -> Learner:
@@ -194,9 +370,56 @@ class Learner:
 
         Raises:
             BundleError: If it is missing, damaged, or written by a newer sdlora.
+            StorageError: If a file cannot be read.
         """
-        raise NotImplementedError
+        bundle = read_bundle(Path(path))
+        config = bundle.config
+        description = Description(**{name: getattr(config, name) for name in Description.model_fields})
+        learner = cls.__new__(cls)
+        state = State.of(restore(description, bundle.tensors), description)
+        learner._begin(state, config.method.name, config.method.options, device, config.seed)
+        learner._origin = Origin.of(Path(path), config, learner._state)
+        return learner
 
     def summary(self) -> str:
         """Return lessons, classes and sizes as text."""
-        raise NotImplementedError
+        return summary(repr(self), self.history, stored_state(self.method))
+
+    def __repr__(self) -> str:
+        lessons = f"{self.num_tasks} lesson{'s'[: self.num_tasks != 1]}, {self.num_seen} classes"
+        known = lessons if self.history else "not taught yet"
+        return f"Learner({self.backbone.name}, {self.method_name}, {known}, {self.device})"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+    def _taught(self) -> State:
+        state = self._state
+        if state.description is None:
+            raise NotTaughtError("this learner knows no class yet", fix="learner.learn(folder)")
+        return state
+
+    def _stacked(self, images: Sequence[Any]) -> Tensor:
+        return torch.from_numpy(np.stack([self.preprocess(image) for image in images]))
+
+    @torch.inference_mode()
+    def _probabilities(self, state: State, batch: Tensor) -> NDArray[np.float32]:
+        images = batch.to(self.device).permute(0, 3, 1, 2).contiguous().float().div_(255)
+        logits = state.predictor(images).float()
+        shares: NDArray[np.float32] = logits.softmax(dim=1).cpu().numpy()
+        return shares
+
+
+def _as_backbone(backbone: str | Backbone | nn.Module | None) -> Backbone:
+    if backbone is None:
+        return load_backbone(SHIPPED)
+    if isinstance(backbone, str):
+        return load_backbone(backbone)
+    return backbone if isinstance(backbone, Backbone) else backbone_of(backbone)
+
+
+def _batched(images: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    if size < 1:
+        raise ConfigError(f"batch_size = {size}", expected="at least 1")
+    while batch := list(islice(images, size)):
+        yield batch

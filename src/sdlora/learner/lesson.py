@@ -1,0 +1,140 @@
+"""Teaching one task to a method, in memory: the algorithm of `sdlora.engine.fit` without a run folder.
+
+The same hooks in the same order on the same random numbers; so a learner that is taught the tasks of a stream has the
+bits of a run over that stream. What a lesson has besides is a time limit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from sdlora.engine import FitOptions, Observer, StepReport
+from sdlora.engine.checkpoint import check_weights
+from sdlora.engine.guard import check_loss
+from sdlora.engine.progress import Progress
+from sdlora.engine.rows import epoch_row
+from sdlora.engine.seeding import seeded
+from sdlora.engine.signals import Watched
+from sdlora.engine.trainer import Trainer
+from sdlora.methods import Method
+from sdlora.streams import PlainBatches, TaskSplit, TrainBatches
+from sdlora.task import Task, TaskData
+
+
+@dataclass
+class Lesson:
+    """One task on its way into a method.
+
+    Attributes:
+        method: Has learned all earlier tasks; it is changed.
+        task: What to learn.
+        split: Its training images.
+        options: How to train.
+        accelerator: Gives device and precision.
+        observer: Hears of every step.
+        watch: Called before every batch; may raise.
+        deadline: When training has to be over, by `time.monotonic`; None for no limit.
+    """
+
+    method: Method
+    task: Task
+    split: TaskSplit
+    options: FitOptions
+    accelerator: Accelerator
+    observer: Observer
+    watch: Callable[[], None]
+    deadline: float | None = None
+    _at: Progress = field(default_factory=Progress)
+
+    def teach(self) -> int:
+        """Do it, and return how many epochs were begun.
+
+        Raises:
+            NumericalError: If training diverges.
+        """
+        method, seed, index = self.method, self.options.seed, self.task.index
+        with seeded(seed, index, "begin_task"):
+            method.begin_task(self.task)
+        method.to(self.accelerator.device)
+        with seeded(seed, index, "prepare"):
+            method.prepare(self._data())
+        epochs = self._train()
+        with seeded(seed, index, "end_task"):
+            method.end_task(self._data())
+        check_weights(method)
+        method.eval()
+        return epochs
+
+    def _train(self) -> int:
+        method, options, at = self.method, self.options, self._at
+        num_epochs = options.epochs if method.num_epochs is None else method.num_epochs
+        with seeded(options.seed, self.task.index, "param_groups"):
+            groups = method.param_groups()
+        if num_epochs == 0 or not any(group["params"] for group in groups):
+            return 0
+        num_steps = len(self._batches(0))
+        trainer = Trainer(method, self.task, groups, options, self.accelerator, num_steps, num_epochs)
+        self.observer.on_start(at)
+        method.train()
+        while at.epoch < trainer.num_epochs:
+            started = time.monotonic()
+            self._epoch(trainer)
+            if self.deadline is not None:
+                more = int((self.deadline - time.monotonic()) / (time.monotonic() - started))
+                trainer.num_epochs = min(trainer.num_epochs, at.epoch + max(0, more))
+        return at.epoch
+
+    def _epoch(self, trainer: Trainer) -> None:
+        at = self._at
+        for images, labels in self._batches(at.epoch):
+            self.watch()
+            terms = trainer.step(images, labels, at.epoch, at.step)
+            at.add(terms, len(labels))
+            self._report(trainer, terms)
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                break
+        trainer.guard.settle()
+        row = epoch_row(at, lr=trainer.lr(at.epoch, trainer.num_steps - 1))
+        check_loss(row["loss"], f"epoch {at.epoch + 1}, at a learning rate of {row['lr']:g}")
+        at.next_epoch()
+        self.observer.on_epoch(row)
+
+    def _report(self, trainer: Trainer, terms: dict[str, Tensor]) -> None:
+        at, size = self._at, len(self.split)
+        self.observer.on_step(
+            StepReport(
+                task=self.task.index,
+                num_tasks=self.task.index + 1,
+                epoch=at.epoch,
+                num_epochs=trainer.num_epochs,
+                step=at.step,
+                num_steps=trainer.num_steps,
+                done_images=size * at.epoch + at.images,
+                total_images=size * trainer.num_epochs,
+                lr=trainer.lr(at.epoch, at.step - 1),
+                loss=torch.stack([term.detach() for term in terms.values()]).sum(),
+            )
+        )
+
+    def _batches(self, epoch: int) -> TrainBatches:
+        return TrainBatches(
+            self.split,
+            self.options.batch_size,
+            self.options.seed,
+            self.task.index,
+            epoch,
+            self.split.augment,
+            self.method.backbone.image_size,
+            self.accelerator.device,
+        )
+
+    def _data(self) -> TaskData:
+        train = self._batches(0)
+        plain = PlainBatches(train.split, self.options.eval_batch_size, train.image_size, train.device)
+        return TaskData(train=Watched(train, self.watch), plain=Watched(plain, self.watch))

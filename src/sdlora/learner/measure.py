@@ -1,0 +1,65 @@
+"""Counting what a method gets right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sdlora.bundle import Weakest
+from sdlora.engine.seeding import seeded
+from sdlora.methods import Method
+from sdlora.streams import PlainBatches, TaskSplit
+
+BATCH = 256  # images
+
+
+def answers(
+    method: Method, split: TaskSplit, device: torch.device, watch: Callable[[], None] = lambda: None
+) -> NDArray[np.int64]:
+    """Return the class (N,) that a method finds likeliest for each image, among all it has begun."""
+    found = [logits.argmax(dim=1) for logits in _each(method, method, split, device, watch)]
+    return torch.cat([torch.empty(0, dtype=torch.int64), *found]).numpy()
+
+
+def features(
+    method: Method, split: TaskSplit, device: torch.device, watch: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Return the backbone's features (N, D) of each image, with what the method has adapted in it."""
+    found = list(_each(method, method.backbone, split, device, watch))
+    return torch.cat([torch.empty(0, method.backbone.feature_dim), *found])
+
+
+@torch.inference_mode()
+def _each(
+    method: Method, module: nn.Module, split: TaskSplit, device: torch.device, watch: Callable[[], None]
+) -> list[Tensor]:
+    was_training, outputs = method.training, []
+    method.eval()
+    try:
+        with seeded("measure"):
+            for images, _ in PlainBatches(split, BATCH, method.backbone.image_size, device):
+                watch()
+                outputs.append(module(images).cpu())
+    finally:
+        method.train(was_training)
+    return outputs
+
+
+def weakest(labels: NDArray[np.int64], said: NDArray[np.int64], classes: Sequence[str]) -> Weakest:
+    """Return the class with the lowest accuracy, and what it is taken for most often.
+
+    Args:
+        labels: (N,) what the images show, N at least 1.
+        said: (N,) what the model says.
+        classes: Names of all classes.
+    """
+    right = {k: float((said[labels == k] == k).mean()) for k in np.unique(labels).tolist()}
+    label = min(right, key=right.__getitem__)
+    wrong = Counter(k for k in said[labels == label].tolist() if k != label)
+    taken_for = classes[wrong.most_common(1)[0][0]] if wrong else None
+    return Weakest(label=classes[label], accuracy=right[label], taken_for=taken_for)

@@ -1,0 +1,151 @@
+"""What a learner is between two lessons, and how methods are made, copied, stored and brought back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from sdlora.adapters.merge import merge_
+from sdlora.backbones.vit import Backbone, load_backbone
+from sdlora.bundle import Description
+from sdlora.config.signature import section_of, words
+from sdlora.engine.checkpoint import check_weights, stored_state
+from sdlora.engine.seeding import seeded
+from sdlora.errors import BundleError, ConfigError, NumericalError
+from sdlora.methods import METHODS, Method
+from sdlora.registry import nearest
+from sdlora.task import Task
+
+
+@dataclass(frozen=True)
+class State:
+    """A learner between two lessons; nothing in it changes any more.
+
+    Attributes:
+        method: What has learned.
+        description: What is known about it; None before the first lesson.
+        predictor: Computes the same with merged weights where the method merges.
+    """
+
+    method: Method
+    description: Description | None
+    predictor: Method
+
+    @classmethod
+    def of(cls, method: Method, description: Description | None) -> State:
+        """Return the state of a method that has learned what the description says."""
+        return cls(method.eval(), description, predictor_of(method))
+
+
+def make_method(name: str, backbone: Backbone, options: Mapping[str, Any], seed: int) -> Method:
+    """Construct a method for lessons without end.
+
+    Raises:
+        ConfigError: If there is no such method or option, or it cannot learn lesson by lesson.
+    """
+    kind = METHODS.get(name)
+    if kind.joint:
+        raise ConfigError(f"{name} learns everything at once", expected="a method that learns one lesson after another")
+    section = section_of(kind)
+    try:
+        checked = section.model_validate({key: _as_tuple(value) for key, value in options.items()})
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        if key in section.model_fields:
+            raise ConfigError(f"{key} = {options[key]!r}", expected=words(section.model_fields[key])) from error
+        close = nearest(key, list(section.model_fields))
+        raise ConfigError(
+            f"{name} has no option {key}",
+            expected=f"one of {', '.join(section.model_fields)}" if section.model_fields else "no options",
+            fix=f"did you mean {close}?" if close else None,
+        ) from error
+    with seeded(seed, "method"):
+        return kind(backbone, **{key: getattr(checked, key) for key in options})
+
+
+def copy_method(method: Method) -> Method:
+    """Return a copy to be taught; frozen pretrained weights are shared with it, for nothing ever changes them."""
+    shared = [
+        parameter
+        for name, parameter in method.named_parameters(remove_duplicate=False)
+        if name.startswith("backbone.") and not parameter.requires_grad
+    ]
+    return copy.deepcopy(method, {id(parameter): parameter for parameter in shared})
+
+
+def predictor_of(method: Method) -> Method:
+    """Return a method that shares all weights and computes the same, with adapters folded into plain layers."""
+    tensors = [*method.parameters(), *method.buffers()]
+    predictor = copy.deepcopy(method, {id(tensor): tensor for tensor in tensors})
+    if method.mergeable:
+        merge_(predictor.backbone.model)
+    return predictor.eval()
+
+
+def restore(description: Description, tensors: Mapping[str, Tensor]) -> Method:
+    """Return the method that a bundle describes; nothing is executed, imported or fetched because it says so.
+
+    Raises:
+        BundleError: If the backbone cannot be had or is another one, or the tensors are not those of such a method.
+    """
+    backbone = _backbone(description)
+    try:
+        method = make_method(description.method.name, backbone, description.method.options, description.seed)
+        with seeded("load"):
+            offset = 0
+            for index, record in enumerate(record for record in description.tasks if record.classes):
+                method.begin_task(Task(index, record.classes, offset))
+                offset += len(record.classes)
+    except (ConfigError, RuntimeError) as error:
+        raise BundleError(f"the bundle describes no method that can be built: {error}") from error
+    _load(method, tensors)
+    return method.eval()
+
+
+def _backbone(description: Description) -> Backbone:
+    source = description.backbone
+    try:
+        backbone = load_backbone(source.name)
+    except ConfigError as error:
+        raise BundleError(f"the backbone of the bundle cannot be loaded: {error}") from error
+    except OSError as error:
+        raise BundleError(
+            f"the bundle needs the backbone {source.name}, which is not here and cannot be fetched",
+            fix="run any command on it once while online",
+        ) from error
+    if backbone.sha256 != source.sha256:
+        raise BundleError(
+            f"the bundle was taught on {source.name} with sha256 {source.sha256[:8]}; the one here has "
+            f"{backbone.sha256[:8]}",
+            fix="install the version of sdlora and timm that wrote it",
+        )
+    return backbone
+
+
+def _load(method: Method, tensors: Mapping[str, Tensor]) -> None:
+    there = stored_state(method)
+    problems = [f"{name} is missing" for name in sorted(there.keys() - tensors.keys())]
+    problems += [f"{name} is unknown" for name in sorted(tensors.keys() - there.keys())]
+    problems += [
+        f"{name} is {tensors[name].dtype}, not {there[name].dtype}"
+        for name in sorted(there.keys() & tensors.keys())
+        if tensors[name].dtype != there[name].dtype
+    ]
+    if problems:
+        raise BundleError("the weights do not fit the method: " + "; ".join(problems[:5]))
+    try:
+        method.load_state_dict(dict(tensors), strict=False)  # what is missing is the pretrained backbone
+        check_weights(method)
+    except RuntimeError as error:
+        raise BundleError(f"the weights do not fit the method: {error}") from error
+    except NumericalError as error:
+        raise BundleError(error.what) from error
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value

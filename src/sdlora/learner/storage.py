@@ -1,0 +1,109 @@
+"""A learner's way into a bundle, and back to what was before."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sdlora.bundle import BundleConfig, Description, commit_lesson, is_bundle, read_config, read_generation, writing
+from sdlora.engine.checkpoint import stored_state
+from sdlora.errors import BundleError
+from sdlora.learner.state import State, restore
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The generation of a bundle that a learner was loaded from, or saved as.
+
+    Attributes:
+        path: The bundle.
+        config: The generation.
+        state: What the learner was then.
+    """
+
+    path: Path
+    config: BundleConfig
+    state: State
+
+    @classmethod
+    def of(cls, path: Path, config: BundleConfig, state: State) -> Origin:
+        """Return the origin with the folder's real path."""
+        return cls(Path(os.path.realpath(path)), config, state)
+
+    @property
+    def generation(self) -> int:
+        """Its number."""
+        return self.config.generation
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+        return self.config.version
+
+
+def store(path: Path, state: State, earlier: State | None, origin: Origin | None) -> Origin:
+    """Add a state to a bundle, and before it the earlier one where the bundle does not hold that yet.
+
+    So the last lesson can be undone in the bundle too, even if it holds two that were never saved before.
+
+    Raises:
+        BundleError: If the bundle holds other lessons.
+        BusyError: If another process is its writer, or changes it at this moment.
+        StorageError: If it cannot be written.
+    """
+    assert state.description is not None
+    with writing(path):
+        there = read_config(path) if is_bundle(path) else None
+        if there is not None and _described(there) == state.description:
+            return Origin.of(path, there, state)
+        if there is not None and not _is_child(path, there, state.description, origin):
+            raise _other_lessons(path, there, state.description)
+        if earlier is not None and _is_needed(earlier, there):
+            there = _commit(path, earlier, there)
+        return Origin.of(path, _commit(path, state, there), state)
+
+
+def earlier_state(origin: Origin, device: torch.device) -> State | None:
+    """Return the state before the last lesson, if the bundle keeps it.
+
+    Raises:
+        BundleError: If it is damaged.
+    """
+    if origin.config.previous is None:
+        return None
+    bundle = read_generation(origin.path, origin.config.previous)
+    description = _described(bundle.config)
+    return State.of(restore(description, bundle.tensors).to(device), description)
+
+
+def _commit(path: Path, state: State, parent: BundleConfig | None) -> BundleConfig:
+    assert state.description is not None
+    generation = None if parent is None else parent.generation
+    return commit_lesson(path, state.description, stored_state(state.method), parent_generation=generation)
+
+
+def _is_child(path: Path, there: BundleConfig, new: Description, origin: Origin | None) -> bool:
+    """Whether `new` was made from what is there: loaded from it, or taught the same lessons first."""
+    if origin is not None and origin.path == Path(os.path.realpath(path)) and origin.config == there:
+        return True
+    return [task.weights for task in there.tasks] == [task.weights for task in new.tasks[: len(there.tasks)]]
+
+
+def _is_needed(earlier: State, there: BundleConfig | None) -> bool:
+    assert earlier.description is not None
+    return len(earlier.description.tasks) > (len(there.tasks) if there else 0)
+
+
+def _described(config: BundleConfig) -> Description:
+    return Description(**{name: getattr(config, name) for name in Description.model_fields})
+
+
+def _other_lessons(path: Path, there: BundleConfig, new: Description) -> BundleError:
+    same = {task.weights for task in there.tasks} & {task.weights for task in new.tasks}
+    differing = len(there.tasks) - len(same)
+    return BundleError(
+        f"{path} holds different lessons ({differing} of {len(there.tasks)} differ)", fix="save to a new folder"
+    )
