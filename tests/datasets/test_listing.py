@@ -11,7 +11,7 @@ from sdlora.datasets.base import DATASETS
 from sdlora.datasets.images import decode, shrink
 from sdlora.datasets.listing import cache_folder, check_count, itemised, leaves_root
 from sdlora.datasets.store import PackedImages
-from sdlora.errors import DataError
+from sdlora.errors import ConfigError, DataError
 
 ON_DISK = ("cifar100", "cub200", "domainnet", "folder", "imagenet_a", "imagenet_r")
 load = DATASETS.get("folder")
@@ -174,3 +174,9 @@ def test_paths_out_of_the_folder(name):
 @pytest.mark.parametrize("name", ["a/b.jpg", "a..b/c..jpg", "The_Mona_Lisa/1.jpg"])
 def test_paths_in_the_folder(name):
     assert not leaves_root(name)
+
+
+@pytest.mark.parametrize("name", sorted(set(DATASETS.names()) - set(ON_DISK)))
+def test_what_is_made_here_takes_no_folder(name, tmp_path):
+    with pytest.raises(ConfigError, match=f"stream.root would change nothing: {name} reads no folder"):
+        DATASETS.get(name)(tmp_path, 32)

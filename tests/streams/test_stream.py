@@ -41,7 +41,7 @@ def test_joined_is_one_task_with_the_same_groups():
 
 def test_description_is_what_a_manifest_stores():
     described = STREAM.describe()
-    assert set(described) == {"name", "digest", "classes", "tasks"}
+    assert set(described) == {"name", "digest", "classes", "tasks", "notes"}
     assert described["classes"] == [name for names in described["tasks"] for name in names]
     assert [len(names) for names in described["tasks"]] == [3, 2, 5]
     assert len(described["digest"]) == 64

@@ -57,6 +57,8 @@ def train(
     experiment = build(loaded)
     name = recipe.removesuffix(".toml")
     console.note(f"{name}: {heading(experiment)}")
+    for note in experiment.dataset.notes:
+        console.warn(note)
     if dry_run:
         return _rehearse(console, experiment)
     return _train(console, experiment, fresh=fresh)

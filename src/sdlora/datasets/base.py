@@ -117,6 +117,16 @@ DATASETS: Registry[Callable[..., Dataset]] = Registry("dataset")
 """Functions ``(root: Path | None, image_size: int, **options) -> Dataset``."""
 
 
+def refuse_root(root: Path | None, name: str) -> None:
+    """Refuse a folder for a dataset that reads none.
+
+    Raises:
+        ConfigError: If `root` is given.
+    """
+    if root is not None:
+        raise ConfigError(f"stream.root would change nothing: {name} reads no folder", fix="leave it out")
+
+
 def default_root(name: str) -> Path:
     """Return the folder in which dataset `name` is looked for when a recipe names none."""
     return Path("data") / name

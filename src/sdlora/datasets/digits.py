@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset, Split
+from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset, Split, refuse_root
 from sdlora.datasets.holdout import hold_out
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -21,9 +21,10 @@ def digits(root: Path | None, image_size: int) -> Dataset:
     """Load the digits; a fixed fifth of each class is for testing.
 
     Args:
-        root: Not used: nothing is read from disk but scikit-learn's own copy.
+        root: None; scikit-learn brings its own copy.
         image_size: Side to which the scans are enlarged bilinearly, pixels.
     """
+    refuse_root(root, "digits")
     from sklearn.datasets import load_digits  # importing scikit-learn takes a second
 
     scans = load_digits()

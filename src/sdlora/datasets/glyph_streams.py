@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset, Split
+from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset, Split, refuse_root
 from sdlora.datasets.digits import digits
 from sdlora.datasets.distortion import add_noise, bend, paint
 from sdlora.datasets.glyphs import FACES, HELD_OUT_SCRIPTS, characters, draw_masters
@@ -61,12 +61,14 @@ def glyphs100(root: Path | None, image_size: int) -> Dataset:
     """One hundred letters of the four held-out scripts, 80 pictures each to learn and 20 to test."""
     pool = np.array([char for script in HELD_OUT_SCRIPTS for char in letters(script)])
     chosen = tuple(str(char) for char in np.random.Generator(np.random.PCG64(100)).permutation(pool)[:100])
+    refuse_root(root, "glyphs100")
     return _from_letters("glyphs100", chosen, image_size)
 
 
 @DATASETS.register("glyphs")
 def glyphs(root: Path | None, image_size: int) -> Dataset:
     """Every letter of the four held-out scripts, 80 pictures each to learn and 20 to test."""
+    refuse_root(root, "glyphs")
     return _from_letters("glyphs", tuple(char for script in HELD_OUT_SCRIPTS for char in letters(script)), image_size)
 
 
@@ -76,8 +78,9 @@ def alphabets(root: Path | None, image_size: int) -> Dataset:
 
     In the given order, with task sizes 20, 20, 20, 20, 10, this is the stream of ``sdlora demo``.
     """
+    refuse_root(root, "alphabets")
     drawn = _from_letters("letters", tuple(c for script in HELD_OUT_SCRIPTS for c in letters(script)[:20]), image_size)
-    real = digits(root, image_size)
+    real = digits(None, image_size)
     return Dataset(
         name="alphabets",
         classes=drawn.classes + real.classes,

@@ -151,7 +151,7 @@ def _dataset(
     if problems:
         skipped = [listing.names[row] for row in sorted(found.failures)] + list(listing.others)
         first = ", ".join(map(printable, skipped[:3])) + (", ..." if len(skipped) > 3 else "")
-        notes.append(f"skipped {len(skipped):,} unreadable files ({first})")
+        notes.append(f"skipped {len(skipped):,} unreadable file{'s' if len(skipped) > 1 else ''} ({first})")
     readable = np.ones(len(listing.names), dtype=bool)
     readable[list(found.failures)] = False
 

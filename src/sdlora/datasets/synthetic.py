@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset, Split
+from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset, Split, refuse_root
 from sdlora.randomness import hash_key, uniforms
 
 
@@ -23,13 +23,14 @@ def synthetic(
     """Make classes that differ in the colours, direction and width of their stripes; images of one in shift and noise.
 
     Args:
-        root: Not used.
+        root: None.
         image_size: Side of an image, pixels.
         num_classes: Number of classes.
         train_images: Images to learn from, a class.
         test_images: Images to test on, a class.
         seed: Another seed, other classes.
     """
+    refuse_root(root, "synthetic")
 
     def draw(part: str, count: int) -> Split:
         labels = np.repeat(np.arange(num_classes), count)

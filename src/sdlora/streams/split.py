@@ -58,6 +58,7 @@ def make_stream(
         test_split=Split(dataset.test.images, class_ids[dataset.test.labels]),
         augment=dataset.default_augment,
         digest=_digest([dataset.train.digest, dataset.test.digest, names, sizes]),
+        notes=dataset.notes,
     )
     _check_images(stream)
     return stream

@@ -44,6 +44,7 @@ class Stream:
         test_split: Test images of all classes, labelled likewise.
         augment: The dataset's default.
         digest: sha256 over images, labels, class order and task sizes.
+        notes: What the dataset left out and why, a line each.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Stream:
     test_split: Split
     augment: AugmentOptions
     digest: str
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,12 +77,13 @@ class Stream:
         return replace(self, tasks=(Task(index=0, classes=self.classes, class_offset=0),))
 
     def describe(self) -> dict[str, Any]:
-        """Return what a manifest stores: name, digest, class names in order, and by task."""
+        """Return what a manifest stores: name, digest, class names in order and by task, what was left out."""
         return {
             "name": self.name,
             "digest": self.digest,
             "classes": list(self.classes),
             "tasks": [list(task.classes) for task in self.groups],
+            "notes": list(self.notes),
         }
 
     def _part(self, split: Split, task: Task) -> TaskSplit:
