@@ -1,106 +1,186 @@
-"""Tune and compare all methods of one folder of recipes; every part resumes where it stopped.
+"""Tune and compare all methods of folders of recipes; every part resumes where it stopped.
 
-Run: python scripts/compare.py tune recipes/glyphs100_10            learning rates on a seed that no table uses
-     python scripts/compare.py run recipes/glyphs100_10             every recipe over its own seeds, then the report
-     python scripts/compare.py run recipes/glyphs100_10 --jobs 2    two runs at a time, one thread each
+Run: python scripts/compare.py tune recipes/glyphs100_10       learning rates, on a seed that no table uses
+     python scripts/compare.py run recipes/glyphs100_*         every recipe over its own seeds, then tables and figures
+     ... --only sdlora lora --jobs 2                           some recipes, in this order; two at a time
 
-Tuning gives every recipe the same budget: the factors of `GRID` times the learning rate that its source names or that
-stands in the recipe. It prints a table and writes it beside the runs; the winner is put into the recipe by hand.
+Tuning treats every recipe alike: the factors of `GRID` times the rate in `SOURCE_RATES`, and one factor of `LADDER`
+more as long as the best one stands at an end. The winner is put into the recipe by hand.
+
+What a run leaves behind for the tables is copied from runs/ to results/. A run that results/ holds already, with the
+settings that its recipe has now, is not repeated. Threads of a run: OMP_NUM_THREADS, else the cores over the jobs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-GRID = (0.1, 0.3, 1.0, 3.0)
-TUNING_SEEDS = (100,)
+LADDER = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+GRID = LADDER[3:7]
+TUNING_SEED = 100
+RESULTS, TUNING = Path("results"), Path("runs/tuning")
+SDLORA = (sys.executable, "-m", "sdlora.cli.main")
+KEPT = ("manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml")
+
+SOURCE_RATES = {  # of the settings each method comes with, scaled to batch 32 where these scale it; or a middle guess
+    "coda_prompt": 1e-3,
+    "dualprompt": 0.03 * 32 / 256,
+    "ease": 2.5e-2,
+    "finetune": 3e-4,
+    "hide_prompt": 0.03 * 32 / 256,
+    "inflora": 5e-4,
+    "l2p": 0.03 * 32 / 256,
+    "lora": 1e-2,
+    "probe": 1e-1,
+    "ranpac": 1e-2,
+    "sdlora": 1e-2,
+    "sdlora_continuous": 1e-2,
+    "sdlora_paper": 3e-2,
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("tune", "run"))
-    parser.add_argument("recipes", type=Path, help="folder of recipes")
-    parser.add_argument("--only", nargs="*", help="names of recipes, without .toml")
-    parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1)))
+    parser.add_argument("folders", type=Path, nargs="+", help="folders of recipes")
+    parser.add_argument("--only", nargs="*", help="names of recipes, without .toml, in the order wanted")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
-    recipes = sorted(p for p in args.recipes.glob("*.toml") if not args.only or p.stem in args.only)
-    if args.what == "tune":
-        tune(recipes, args.jobs)
-    else:
-        run(recipes, args.jobs)
+    for folder in args.folders:
+        names = args.only or sorted(path.stem for path in folder.glob("*.toml"))
+        recipes = [folder / f"{name}.toml" for name in names if (folder / f"{name}.toml").exists()]
+        if args.what == "tune":
+            tune([recipe for recipe in recipes if recipe.stem in SOURCE_RATES], args.jobs)
+        else:
+            run(recipes, args.jobs)
 
 
 def tune(recipes: list[Path], jobs: int) -> None:
-    """Try every factor of the grid on every recipe that trains, then print the mean Acc of each."""
-    trials = {}
-    for recipe in recipes:
-        lr = tomllib.loads(recipe.read_text(encoding="utf-8"))["optim"].get("lr")
-        for factor in GRID if lr is not None else ():
-            rate = float(f"{lr * factor:.2g}")
-            folder = Path("runs/tuning") / recipe.parent.name / recipe.stem / f"lr{rate:g}"
-            trials[recipe.stem, rate] = (recipe, folder, [f"optim.lr={rate!r}"])
-    commands = [
-        command(recipe, [seed], [*extra, f'run.output_dir="{folder}"'])
-        for recipe, folder, extra in trials.values()
-        for seed in TUNING_SEEDS
-    ]
-    call_all(commands, jobs)
-    lines = ["| recipe | learning rate | Acc, % |", "|---|---|---|"]
-    for (name, rate), (_, folder, _) in trials.items():
-        accs = [final_accuracy(folder / f"seed{seed}") for seed in TUNING_SEEDS]
-        known = [acc for acc in accs if acc is not None]
-        mean = f"{100 * sum(known) / len(known):.1f}" if len(known) == len(accs) else "diverged"
-        lines.append(f"| {name} | {rate:g} | {mean} |")
-    table = "\n".join(lines) + "\n"
-    (Path("runs/tuning") / recipes[0].parent.name / "table.md").write_text(table, encoding="utf-8")
-    print(table)
+    """Try the rates of the grid on every recipe, then those beyond its ends; print a table of Acc in percent."""
+    tried = {recipe: list(GRID) for recipe in recipes}
+    waiting = recipes
+    while waiting:
+        trials = [(recipe, factor) for recipe in waiting for factor in tried[recipe]]
+        call_all([trial(*pair) for pair in trials if accuracy(trial_folder(*pair)) < 0], jobs)
+        waiting = [recipe for recipe in waiting if widen(recipe, tried[recipe])]
+    for recipe, factors in tried.items():
+        best = best_factor(recipe, factors)
+        cells = [f"{rate(recipe, f):g}: {100 * accuracy(trial_folder(recipe, f)):.1f}" for f in factors]
+        cells[factors.index(best)] = f"**{cells[factors.index(best)]}**"
+        print(f"| {recipe.stem} | {', '.join(cells)} |", flush=True)
+
+
+def widen(recipe: Path, factors: list[float]) -> bool:
+    """Add the next factor of the ladder if the best one stands at an end; say whether there was one to add."""
+    place = LADDER.index(best_factor(recipe, factors))
+    for end, beyond in ((factors[0], place - 1), (factors[-1], place + 1)):
+        if LADDER[place] == end and 0 <= beyond < len(LADDER):
+            factors[:] = sorted([*factors, LADDER[beyond]])
+            return True
+    return False
+
+
+def best_factor(recipe: Path, factors: list[float]) -> float:
+    """Return the factor of the highest accuracy; among equals the one nearest to the source's own rate."""
+    return max(factors, key=lambda factor: (accuracy(trial_folder(recipe, factor)), -abs(math.log(factor))))
+
+
+def rate(recipe: Path, factor: float) -> float:
+    return float(f"{SOURCE_RATES[recipe.stem] * factor:.2g}")
+
+
+def trial_folder(recipe: Path, factor: float) -> Path:
+    return TUNING / recipe.parent.name / recipe.stem / f"lr{rate(recipe, factor):g}" / f"seed{TUNING_SEED}"
+
+
+def trial(recipe: Path, factor: float) -> list[str]:
+    folder = trial_folder(recipe, factor).parent
+    return training(recipe, TUNING_SEED, f"optim.lr={rate(recipe, factor)!r}", f'run.output_dir="{folder}"')
 
 
 def run(recipes: list[Path], jobs: int) -> None:
-    """Run every recipe over its seeds, then write one report of them all."""
-    commands, folders = [], []
-    for recipe in recipes:
-        section = tomllib.loads(recipe.read_text(encoding="utf-8"))["run"]
-        folders.append(section["output_dir"])
-        commands += [command(recipe, [seed], []) for seed in section["seeds"]]
-    call_all(commands, jobs)
-    subprocess.run([sys.executable, "-m", "sdlora.cli.main", "report", *folders], check=True)
+    """Run every recipe over its seeds, seed by seed; keep what tables need; write table, page and figure."""
+    seeds = [(seed, recipe) for recipe in recipes for seed in settings(recipe)["run"]["seeds"]]
+    missing = [(seed, recipe) for seed, recipe in sorted(seeds, key=lambda pair: pair[0]) if not is_kept(recipe, seed)]
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda pair: keep(pair[1], pair[0], jobs), missing))
+    report(RESULTS / recipes[0].parent.name)
 
 
-def command(recipe: Path, seeds: list[int], overrides: list[str]) -> list[str]:
-    seeding = f"run.seeds={json.dumps(seeds)}"
-    return [sys.executable, "-m", "sdlora.cli.main", "train", str(recipe), seeding, *overrides, "--quiet"]
+def keep(recipe: Path, seed: int, jobs: int) -> None:
+    """Finish one run and copy its small files to results/."""
+    call(training(recipe, seed), jobs)
+    source = Path(settings(recipe)["run"]["output_dir"]) / f"seed{seed}"
+    if accuracy(source) >= 0:
+        target = kept_folder(recipe, seed)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in KEPT:
+            shutil.copyfile(source / name, target / name)
+
+
+def kept_folder(recipe: Path, seed: int) -> Path:
+    return RESULTS / recipe.parent.name / recipe.stem / f"seed{seed}"
+
+
+def is_kept(recipe: Path, seed: int) -> bool:
+    """Whether results/ holds this run, with every setting that the recipe names."""
+    folder = kept_folder(recipe, seed)
+    if accuracy(folder) < 0:
+        return False
+    used = settings(folder / "recipe.toml")
+    named = {**settings(recipe), "run": {"precision": settings(recipe)["run"].get("precision", "float32")}}
+    return all(used[part].get(key) == value for part, keys in named.items() for key, value in keys.items())
+
+
+def report(folder: Path) -> None:
+    """Write what README and docs show of finished runs."""
+    from sdlora import reports
+
+    runs = reports.load_runs([folder])
+    (folder / "table.md").write_text(reports.render_table(reports.summarise(runs), "markdown") + "\n", encoding="utf-8")
+    reports.figure_for_readme(runs, Path("docs/img") / f"{folder.name}.svg")
+    subprocess.run([*SDLORA, "report", str(folder), "--out", str(folder / "report.html")], check=True)
+
+
+def training(recipe: Path, seed: int, *overrides: str) -> list[str]:
+    return [*SDLORA, "train", str(recipe), f"run.seeds=[{seed}]", *overrides, "--quiet"]
 
 
 def call_all(commands: list[list[str]], jobs: int) -> None:
-    """Run commands, `jobs` at a time, sharing the cores; a run that diverges is reported and does not stop the rest."""
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-
-    def call(arguments: list[str]) -> None:
-        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-        print(" ".join(arguments[3:]), "->", done.returncode, done.stderr.strip()[-300:], flush=True)
-
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(call, commands))
+        list(pool.map(lambda command: call(command, jobs), commands))
 
 
-def final_accuracy(folder: Path) -> float | None:
-    """Return the task-mean accuracy after the last task, or None if the run did not get there."""
+def call(command: list[str], jobs: int) -> None:
+    """Run a command; one that fails or diverges is reported and does not stop the rest."""
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    print(" ".join(command[3:]), "->", done.returncode, done.stderr.strip()[-300:], flush=True)
+
+
+def settings(path: Path) -> dict[str, dict]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def accuracy(folder: Path) -> float:
+    """Return the task-mean accuracy after the last task, or -1 if the run did not get there."""
     path = folder / "matrix.json"
     if not path.exists():
-        return None
+        return -1.0
     matrix = json.loads(path.read_text(encoding="utf-8"))
     hits, totals = matrix["hits"][-1], matrix["totals"][-1]
     if None in hits:
-        return None
+        return -1.0
     return sum(h / t for h, t in zip(hits, totals, strict=True)) / len(hits)
 
 
