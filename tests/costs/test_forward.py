@@ -2,9 +2,13 @@ import copy
 
 import pytest
 import torch
+from backbones.hugging_face_models import SHAPE, make
+from teaching import make_tasks
 
-from sdlora.backbones.vit import load_backbone
+from sdlora.backbones.vit import backbone_of, load_backbone
+from sdlora.costs import teach_made_up
 from sdlora.costs.forward import as_served, count_flops, count_passes, plain_classifier
+from sdlora.methods import METHODS
 
 # untrained_vit: 5 tokens of width 32, two blocks, MLP of 128, patches of 3 x 8 x 8
 LINEAR = 5 * 32 * (96 + 32 + 2 * 128)
@@ -65,3 +69,11 @@ def test_hooks_are_gone_afterwards(taught):
     method, images, _ = taught("probe")
     count_passes(method, images)
     assert not any(part._forward_pre_hooks for part in method.modules())
+
+
+@pytest.mark.parametrize("name", ["ViTForImageClassification", "Dinov2Model", "CLIPModel"])
+def test_passes_through_blocks_of_another_library(name):
+    method = METHODS.get("probe")(backbone_of(make(name)))
+    images, _ = teach_made_up(method, make_tasks(2))
+    assert len(method.backbone.blocks) == SHAPE["num_hidden_layers"]
+    assert count_passes(method, images) == 1

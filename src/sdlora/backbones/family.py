@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -13,6 +14,9 @@ class Family(ABC):
 
     It holds no model, so a copy of a backbone needs no second copy of it.
     """
+
+    head_name: ClassVar[str]
+    """Where a model keeps its classifier."""
 
     @abstractmethod
     def behead(self, model: nn.Module) -> nn.Module:
@@ -25,6 +29,10 @@ class Family(ABC):
     @abstractmethod
     def image_size(self, model: nn.Module) -> int:
         """Return the side of the square input it was made for, pixels."""
+
+    @abstractmethod
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        """Return the transformer blocks, first to last."""
 
     @abstractmethod
     def tokens(self, model: nn.Module, images: Tensor) -> Tensor:

@@ -71,6 +71,8 @@ class Preprocessing:
 class HuggingFaceViT(Family):
     """Image classifiers of the transformers library, see `KINDS`."""
 
+    head_name = "classifier"
+
     def behead(self, model: nn.Module) -> nn.Module:
         classifier = as_classifier(model)
         classifier.classifier = nn.Identity()
@@ -81,6 +83,11 @@ class HuggingFaceViT(Family):
 
     def image_size(self, model: nn.Module) -> int:
         return preprocessing(model).image_size
+
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        # The library calls their list layer or layers, in the tower or in its encoder.
+        lists = [list(part) for part in _tower(model).modules() if isinstance(part, nn.ModuleList)]
+        return max(lists, key=len)
 
     def tokens(self, model: nn.Module, images: Tensor) -> Tensor:
         return _tower(model)(pixel_values=images).last_hidden_state  # type: ignore[no-any-return]

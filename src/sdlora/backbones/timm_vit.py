@@ -17,6 +17,8 @@ FEW_TOKENS = 64  # below this, PyTorch's fused attention is slower than the expl
 class TimmViT(Family):
     """Features are the class token after the final norm (the mean token where the model was trained so)."""
 
+    head_name = "head"
+
     def behead(self, model: nn.Module) -> nn.Module:
         vit = cast(VisionTransformer, model)
         vit.reset_classifier(0)
@@ -31,6 +33,9 @@ class TimmViT(Family):
 
     def image_size(self, model: nn.Module) -> int:
         return int(cast(VisionTransformer, model).patch_embed.img_size[0])
+
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        return list(cast(VisionTransformer, model).blocks)
 
     def tokens(self, model: nn.Module, images: Tensor) -> Tensor:
         return cast(VisionTransformer, model).forward_features(images)

@@ -76,6 +76,11 @@ class Backbone(nn.Module):
         """Width D of the features."""
         return self.family.feature_dim(self.model)
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """Its transformer blocks, first to last."""
+        return self.family.blocks(self.model)
+
     def normalise(self, images: Tensor) -> Tensor:
         """Map images from 0..1 to the range the model was pretrained on."""
         return (images - self.mean) / self.std

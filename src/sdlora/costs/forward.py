@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +53,7 @@ def count_passes(method: Method, images: Tensor) -> float:
 
     Counted by a hook on every block of the method, in images: a pass of half of the batch is half a pass.
     """
-    blocks: Any = method.backbone.model.blocks
+    blocks = method.backbone.blocks
     kind, seen = type(blocks[0]), 0
 
     def count(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
