@@ -70,17 +70,16 @@ def test_suffixes(tmp_path, suffix):
 
 def test_what_does_not_count_is_counted(tmp_path):
     write_classes(tmp_path, {"a": 4})
-    for folder in (".git", "__MACOSX", "empty", "only_hidden", "a/nested"):
+    for folder in (".git", "__MACOSX", "a/nested"):
         (tmp_path / folder).mkdir()
-    for file in ("a/.DS_Store", "a/Thumbs.db", "a/._000.png", "only_hidden/.keep", "README.txt", "stray.png"):
+    for file in ("a/.DS_Store", "a/Thumbs.db", "a/._000.png", "README.txt", "stray.png"):
         (tmp_path / file).write_bytes(PICTURE)
     listing = list_folder(tmp_path)
     assert listing.classes == ("a",)
     assert len(listing.names) == 4
     assert listing.others == ()
     assert listing.notes == (
-        "left out: empty folders 2, files beside the class folders 2, folders within class folders 1, "
-        "hidden files 4, hidden folders 2",
+        "left out: files beside the class folders 2, folders within class folders 1, hidden files 3, hidden folders 2",
     )
 
 
@@ -134,11 +133,18 @@ def test_class_folder_without_an_image(tmp_path):
     write_classes(tmp_path, {"a": 2})
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "notes.txt").write_text("")
-    assert "b has no image (1 other files, such as notes.txt)" in problems(tmp_path)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "d" / "nested").mkdir(parents=True)
+    (tmp_path / "d" / ".hidden").write_text("")
+    message = problems(tmp_path)
+    assert "has 3 problems" in message
+    assert "b has no image (1 other files, such as notes.txt)" in message
+    assert "c has no image (it is empty)" in message
+    assert "d has no image (1 folders, such as nested)" in message
 
 
 def test_no_image_at_all(tmp_path):
-    assert f"no class with an image in {tmp_path}" in problems(tmp_path)
+    assert f"no class with an image in {tmp_path}, it is empty" in problems(tmp_path)
     (tmp_path / "1.png").write_bytes(PICTURE)
     message = problems(tmp_path)
     assert "files beside the class folders 1" in message

@@ -13,5 +13,5 @@ def test_its_own_layout_is_printed(tmp_path):
 
 def test_the_folder_of_the_other_archive_is_not_taken_for_it(tmp_path):
     (tmp_path / "imagenet-r" / "n01443537").mkdir(parents=True)
-    with pytest.raises(DataError, match="no class with an image"):
+    with pytest.raises(DataError, match="imagenet-r has no image"):
         DATASETS.get("imagenet_a")(tmp_path, 32)

@@ -46,11 +46,11 @@ def folder(root: Path) -> Listing:
 def list_folder(root: Path) -> Listing:
     """List the images in a folder of class folders.
 
-    Classes are sorted by name, in Unicode's composed form. Hidden things, empty folders and folders within class
-    folders are left out and counted.
+    Classes are sorted by name, in Unicode's composed form. Hidden things and folders within class folders are left out
+    and counted.
 
     Raises:
-        DataError: If there are no images, or names clash, or a class is in one part only; all problems at once.
+        DataError: If a class has no image, or names clash, or a class is in one part only; all problems at once.
     """
     parts = {"": _Part()}
     if (root / "train").is_dir() and any(path.is_dir() for path in (root / "train").iterdir()):
@@ -69,10 +69,11 @@ def list_folder(root: Path) -> Listing:
             f"{printable(str(root))} has {len(problems)} problem{'s'[: len(problems) - 1]}:", problems, expected=LAYOUT
         )
     left_out = sum((part.left_out for part in parts.values()), Counter[str]())
-    note = "left out: " + ", ".join(f"{what} {count}" for what, count in sorted(left_out.items()))
+    counts = ", ".join(f"{what} {count}" for what, count in sorted(left_out.items()))
     classes = sorted({label for part in parts.values() for label in part.images})
     if not classes:
-        raise DataError(f"no class with an image in {printable(str(root))} ({note})", expected=LAYOUT)
+        such = f" ({counts})" if counts else ", it is empty"
+        raise DataError(f"no class with an image in {printable(str(root))}{such}", expected=LAYOUT)
     position = {label: index for index, label in enumerate(classes)}
     rows = [
         (image, position[label], name == "test")
@@ -88,7 +89,7 @@ def list_folder(root: Path) -> Listing:
         labels=labels,
         is_test=np.array([is_test for *_, is_test in rows]) if "test" in parts else hold_out(labels),
         others=tuple(other for part in parts.values() for other in part.others),
-        notes=(note,) if left_out else (),
+        notes=(f"left out: {counts}",) if counts else (),
     )
 
 
@@ -117,27 +118,27 @@ def _scan(root: Path, name: str, part: _Part) -> None:
 
 
 def _scan_class(root: Path, path: str, label: str, part: _Part) -> None:
-    images, others = [], []
+    images, others, folders = [], [], []
     for entry in _visible(root / path, part):
         file = f"{path}/{entry.name}"
         if _leads_out(entry, root):
             part.problems.append(f"{printable(file)} is a link that leads out of the folder")
         elif entry.is_dir():
-            part.left_out["folders within class folders"] += 1
+            folders.append(entry.name)
         elif entry.name.lower().endswith(SUFFIXES):
             images.append(file)
         else:
             others.append(file)
+    part.left_out += Counter({"folders within class folders": len(folders)})
     if label in part.images:
         part.problems.append(f'{printable(path)}: the class "{label}" is there twice, written in two ways')
     elif images:
         part.images[label] = images
         part.others += others
-    elif others:
-        such = printable(others[0].rpartition("/")[2])
-        part.problems.append(f"{printable(path)} has no image ({len(others)} other files, such as {such})")
     else:
-        part.left_out["empty folders"] += 1
+        beside = {"other file": [other.rpartition("/")[2] for other in others], "folder": folders}
+        found = [f"{len(names)} {what}s, such as {printable(names[0])}" for what, names in beside.items() if names]
+        part.problems.append(f"{printable(path)} has no image ({'; '.join(found) or 'it is empty'})")
 
 
 def _bad_name(name: str) -> str | None:
