@@ -79,3 +79,25 @@ def teach(
         torch.manual_seed(10_000 * seed + 100 * task.index + 99)
         method.end_task(data)
     return method
+
+
+def changed_by_steps(method: Method, task: Task, lr: float = 0.01) -> set[str]:
+    """Take a step of Adam on every batch of a task that has begun; return the names of the state that it changed."""
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    optimizer = torch.optim.Adam([p for group in method.param_groups() for p in group["params"]], lr=lr)
+    for pictures, labels in data_of(task).train:
+        optimizer.zero_grad()
+        sum(method.losses(pictures, labels).values()).backward()
+        optimizer.step()
+    return {name for name, value in method.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def has_gradients_everywhere(method: Method, size: int = 32) -> bool:
+    """Tell whether the loss of four pictures, after tasks of 3 and 2 classes, reaches all that trains.
+
+    Also checks the shape of the logits.
+    """
+    pictures = torch.rand(4, 3, size, size, generator=torch.Generator().manual_seed(2))
+    assert method(pictures).shape == (4, 5)
+    sum(method.losses(pictures, torch.tensor([3, 4, 4, 3])).values()).backward()
+    return all(p.grad is not None and bool(p.grad.any()) for p in method.parameters() if p.requires_grad)
