@@ -2,11 +2,11 @@ import copy
 
 import pytest
 import torch
-from reference.sdlora_loop import loop_linear
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.per_direction import loop_linear
 from sdlora.adapters import folded
 from sdlora.adapters.inject import adapters_of
 from sdlora.adapters.presets import PRESETS
