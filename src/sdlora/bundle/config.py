@@ -110,14 +110,14 @@ class Retest(Part):
         name: What the folder is called, without the path to it.
         classes: How many of the model's classes it shows.
         num_images: Images in it.
-        before: Accuracy of the model as it was, fraction; None before the first lesson.
+        before: Accuracy of the model as it was, fraction.
         after: Accuracy with the lesson learned, fraction.
     """
 
     name: Name
     classes: Count
     num_images: Count
-    before: Share | None
+    before: Share
     after: Share
 
 

@@ -105,8 +105,8 @@ class TrainingProgress(Observer):
         self.console.note(f"  {self._place(report)}  loss {loss:.2f}{self._speed(report)}")
 
     def _place(self, report: StepReport) -> str:
-        task = f"task {report.task + 1}/{report.num_tasks}"
-        return f"{self.label}  {task}  epoch {report.epoch + 1}/{report.num_epochs}"
+        task = f"  task {report.task + 1}/{report.num_tasks}" if report.num_tasks > 1 else ""
+        return f"{self.label}{task}  epoch {report.epoch + 1}/{report.num_epochs}"
 
     def _speed(self, report: StepReport) -> str:
         """Return speed and time left, once there is something to tell them from; tests between tasks count as well."""

@@ -2,5 +2,6 @@
 
 from sdlora.bundle import TaskRecord
 from sdlora.learner.learner import Learner
+from sdlora.learner.observer import LessonObserver, LessonPlan
 
-__all__ = ["Learner", "TaskRecord"]
+__all__ = ["Learner", "LessonObserver", "LessonPlan", "TaskRecord"]

@@ -126,6 +126,11 @@ class Learner:
         )
 
     @property
+    def num_bytes(self) -> int:
+        """Size of what was learned; the pretrained weights do not count."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in stored_state(self.method).values())
+
+    @property
     def model_version(self) -> str:
         """Generation and four digits of the weights' sha256, such as ``"3-7d1e"``; ``"0"`` before the first lesson."""
         state = self._state
@@ -383,7 +388,7 @@ class Learner:
 
     def summary(self) -> str:
         """Return lessons, classes and sizes as text."""
-        return summary(repr(self), self.history, stored_state(self.method))
+        return summary(repr(self), self.history, self.num_bytes)
 
     def __repr__(self) -> str:
         lessons = f"{self.num_tasks} lesson{'s'[: self.num_tasks != 1]}, {self.num_seen} classes"

@@ -109,8 +109,8 @@ class Lesson:
         at, size = self._at, len(self.split)
         self.observer.on_step(
             StepReport(
-                task=self.task.index,
-                num_tasks=self.task.index + 1,
+                task=0,
+                num_tasks=1,
                 epoch=at.epoch,
                 num_epochs=trainer.num_epochs,
                 step=at.step,

@@ -36,6 +36,11 @@ class Plan:
     held_out: TaskSplit
     refresh: TaskSplit
 
+    @property
+    def num_images(self) -> int:
+        """Images in all."""
+        return len(self.train) + len(self.held_out) + len(self.refresh)
+
 
 def plan_lesson(
     data: LabelledImages,

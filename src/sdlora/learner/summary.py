@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from torch import Tensor
+from collections.abc import Sequence
 
 from sdlora.bundle import TaskRecord
 
 SHOWN = 3  # classes of a lesson that are named
 
 
-def summary(title: str, history: Sequence[TaskRecord], tensors: Mapping[str, Tensor]) -> str:
+def summary(title: str, history: Sequence[TaskRecord], num_bytes: int) -> str:
     """Return one line about the whole and one for each lesson.
 
     Args:
         title: What to call the learner.
         history: Its lessons.
-        tensors: What it has learned.
+        num_bytes: Size of what it has learned.
     """
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     rows = [("lesson", "date", "classes", "images", "held-out then")]
     rows += [
         (str(task.task), task.date, _names(task.classes), str(task.num_images), _percent(task.held_out_accuracy))
@@ -27,7 +24,7 @@ def summary(title: str, history: Sequence[TaskRecord], tensors: Mapping[str, Ten
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([f"{title}, {size / 1e6:.1f} MB learned", *(lines if history else [])])
+    return "\n".join([f"{title}, {num_bytes / 1e6:.1f} MB learned", *(lines if history else [])])
 
 
 def _names(classes: Sequence[str]) -> str:

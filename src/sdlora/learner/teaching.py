@@ -22,6 +22,7 @@ from sdlora.learner.data import LabelledImages, opened
 from sdlora.learner.defaults import default_epochs, lesson_options
 from sdlora.learner.lesson import Lesson
 from sdlora.learner.measure import answers, features, weakest
+from sdlora.learner.observer import LessonObserver, LessonPlan
 from sdlora.learner.plan import Plan, plan_lesson
 from sdlora.learner.state import State, copy_method
 from sdlora.methods import Method
@@ -96,12 +97,26 @@ def teach(learner: Learner, data: Any, wishes: Wishes) -> State:
             update=wishes.update,
             skip_known=wishes.skip_known,
         )
+        if isinstance(wishes.observer, LessonObserver):
+            wishes.observer.on_plan(_told(learner, plan, images))
         tests = [stack.enter_context(opened(folder, shorter_side)) for folder in wishes.retest]
         exams = [_exam(learner, test) for test in tests]
         method = copy_method(learner.method)
         epochs = _learn(learner, method, plan, wishes, _deadline(learner, plan, exams, wishes, started))
         wishes.watch()
         return _graduate(learner, method, plan, images, exams, epochs, started)
+
+
+def _told(learner: Learner, plan: Plan, images: LabelledImages) -> LessonPlan:
+    return LessonPlan(
+        task=learner.num_tasks + 1,
+        new=plan.new,
+        updated=plan.known,
+        num_images=plan.num_images,
+        num_held_out=len(plan.held_out),
+        skipped=images.skipped,
+        notes=images.notes,
+    )
 
 
 def _learn(learner: Learner, method: Method, plan: Plan, wishes: Wishes, deadline: float | None) -> int:
@@ -171,7 +186,7 @@ def _graduate(
         task=learner.num_tasks + 1,
         classes=plan.new,
         updated=plan.known,
-        num_images=len(plan.train) + len(plan.refresh) + len(plan.held_out),
+        num_images=plan.num_images,
         num_held_out=len(plan.held_out),
         held_out_accuracy=float((said == labels).mean()) if len(labels) else None,
         weakest=weakest(labels, said, classes) if len(labels) else None,

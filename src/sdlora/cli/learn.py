@@ -1,0 +1,254 @@
+"""``sdlora learn``: create a model, or teach it new classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sdlora.cli.console import Console
+from sdlora.cli.options import INTERRUPTED, Device, with_console
+from sdlora.errors import CheckError, ConfigError
+
+if TYPE_CHECKING:
+    from sdlora.bundle import TaskRecord
+    from sdlora.learner import Learner
+
+EXAMPLES = ("sdlora learn shop photos/spring", "sdlora learn shop photos/summer --retest photos/spring_test")
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="The model folder; created by the first lesson.")]
+Data = Annotated[
+    Path | None,
+    typer.Argument(metavar="[DATA]", help="A folder of class folders, or a CSV of path,label.", show_default=False),
+]
+Backbone = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of a new model: see sdlora list backbones.", show_default=False)
+]
+MethodName = Annotated[
+    str | None, typer.Option("--method", metavar="NAME", help="Of a new model: see sdlora list methods.")
+]
+Retest = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FOLDER", help="Images of earlier classes, measured before and after.", show_default=False),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Save nothing if a retest falls by more, such as 0.02.", show_default=False),
+]
+Epochs = Annotated[
+    int | None, typer.Option(metavar="N", help="Passes over the images; else by their number.", show_default=False)
+]
+TimeLimit = Annotated[
+    str | None, typer.Option(metavar="TIME", help="For everything: 90s, 10m or 1h.", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="NEW", help="Save here and leave MODEL as it is.", show_default=False)
+]
+New = Annotated[bool, typer.Option("--new", help="Begin a new model, though a similar name exists.")]
+SkipKnown = Annotated[bool, typer.Option("--skip-known", help="Leave out classes that the model knows.")]
+Update = Annotated[bool, typer.Option("--update", help="Teach classes that the model knows once more.")]
+SkipUnreadable = Annotated[bool, typer.Option("--skip-unreadable", help="Leave out files that cannot be read.")]
+Rename = Annotated[
+    list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename a class; teaches nothing.", show_default=False)
+]
+Undo = Annotated[bool, typer.Option("--undo", help="Go back to before the last lesson.")]
+
+
+@with_console
+def learn(  # noqa: PLR0913  one option each
+    console: Console,
+    model: Model,
+    data: Data = None,
+    *,
+    backbone: Backbone = None,
+    method: MethodName = None,
+    retest: Retest = None,
+    max_drop: MaxDrop = None,
+    epochs: Epochs = None,
+    time_limit: TimeLimit = None,
+    out: Out = None,
+    new: New = False,
+    skip_known: SkipKnown = False,
+    update: Update = False,
+    skip_unreadable: SkipUnreadable = False,
+    rename: Rename = None,
+    undo: Undo = False,
+    device: Device = None,
+) -> int:
+    """Create MODEL, or teach it the classes in DATA.
+
+    All or nothing: whatever goes wrong, the model stays what it was. The images are not kept, and not needed again.
+    """
+    asked = [word for word, is_asked in (("DATA", data), ("--rename", rename), ("--undo", undo)) if is_asked]
+    if len(asked) != 1:
+        found = " and ".join(asked) if asked else "nothing to learn"
+        raise ConfigError(f"{found} for {model}", expected="one of DATA, --rename OLD=NEW, --undo")
+    if undo:
+        return _undo(console, model)
+    if rename:
+        return _rename(console, model, rename)
+    if max_drop is not None and not retest:
+        raise ConfigError("--max-drop without --retest", expected="a folder to measure the drop on")
+    assert data is not None
+    wishes: dict[str, Any] = {
+        "retest": retest or [],
+        "epochs": epochs,
+        "time_limit": None if time_limit is None else seconds_of(time_limit),
+        "skip_known": skip_known,
+        "update": update,
+        "skip_unreadable": skip_unreadable,
+    }
+    from sdlora.bundle import writing
+    from sdlora.cli.signals import terminable
+
+    with terminable(), writing(out or model):
+        learner = _open(console, model, is_new=new, backbone=backbone, method=method, device=device or "auto")
+        return _teach(console, learner, data, wishes, model=model, out=out or model, max_drop=max_drop)
+
+
+def _teach(
+    console: Console,
+    learner: Learner,
+    data: Path,
+    wishes: dict[str, Any],
+    *,
+    model: Path,
+    out: Path,
+    max_drop: float | None,
+) -> int:
+    from sdlora.cli.lesson import LessonProgress, report
+    from sdlora.engine.signals import StopSignals
+
+    before = learner.num_bytes
+    try:
+        with LessonProgress(console, out, learner) as progress:
+            record = learner.learn(data, **wishes, progress=progress)
+    except KeyboardInterrupt:
+        what = f"{model} is what it was" if learner.history else "nothing was saved"
+        console.note(f"Stopped: {what}. The same command begins the lesson anew.")
+        return INTERRUPTED
+    if max_drop is not None:
+        _check_drop(record, max_drop, out)
+    with StopSignals():  # too late to stop: the lesson is learned
+        learner.save(out)
+    document, lines = report(out, learner, record, learner.num_bytes - before)
+    console.document(document)
+    for line in lines:
+        console.result(line)
+    return 0
+
+
+def _open(
+    console: Console, model: Path, *, is_new: bool, backbone: str | None, method: str | None, device: str
+) -> Learner:
+    """Load a model, or begin one."""
+    from sdlora.backbones.vit import SHIPPED
+    from sdlora.bundle import is_bundle
+    from sdlora.learner import Learner
+
+    if is_bundle(model):
+        if is_new:
+            raise ConfigError(f"{model} exists already", fix="sdlora learn OTHER_FOLDER DATA")
+        learner = Learner.load(model, device=device)
+        for option, asked, there in (
+            ("--backbone", backbone, learner.backbone.name),
+            ("--method", method, learner.method_name),
+        ):
+            if asked not in (None, there):
+                raise ConfigError(f"{option} {asked}, but {model} has {there}", fix=f"leave {option} out")
+        return learner
+    if not is_new and (similar := _similar(model)):
+        raise ConfigError(
+            f"{model} does not exist, {similar} does", fix=f"sdlora learn {similar} DATA, or --new to begin {model}"
+        )
+    if backbone is None:
+        console.note(f"Backbone {SHIPPED}: small, made of letters, for trying out. For photographs: --backbone NAME")
+    return Learner(backbone, method=method or "sdlora", device=device)
+
+
+def _similar(model: Path) -> Path | None:
+    """Return the model folder beside `model` whose name is closest to its own."""
+    from sdlora.bundle import is_bundle
+    from sdlora.registry import nearest
+
+    if not model.parent.is_dir():
+        return None
+    close = nearest(model.name, [path.name for path in model.parent.iterdir() if path != model and is_bundle(path)])
+    return model.with_name(close) if close else None
+
+
+def _check_drop(record: TaskRecord, max_drop: float, out: Path) -> None:
+    """Refuse a lesson after which a retest has fallen too far.
+
+    Raises:
+        CheckError: Naming each such retest.
+    """
+    fallen = [
+        f"{retest.name} falls from {100 * retest.before:.1f} % to {100 * retest.after:.1f} %"
+        for retest in record.retests
+        if retest.before - retest.after > max_drop
+    ]
+    if fallen:
+        raise CheckError(
+            f"{', '.join(fallen)}; {out} is what it was",
+            expected=f"at most {100 * max_drop:g} points less",
+            fix="more images, fewer epochs, or a larger --max-drop",
+        )
+
+
+def _undo(console: Console, model: Path) -> int:
+    from sdlora.bundle import undo, writing
+    from sdlora.cli.lesson import counted
+
+    with writing(model):
+        config = undo(model)
+    console.document(
+        {
+            "model": str(model),
+            "version": config.version,
+            "num_tasks": len(config.tasks),
+            "num_seen": len(config.classes),
+        }
+    )
+    known = f"{counted(len(config.classes), 'class', 'classes')} in {counted(len(config.tasks), 'lesson', 'lessons')}"
+    console.result(f"{model} is back to {known}.")
+    return 0
+
+
+def _rename(console: Console, model: Path, pairs: list[str]) -> int:
+    from sdlora.bundle import writing
+    from sdlora.learner import Learner
+
+    names = {}
+    for pair in pairs:
+        old, equals, name = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--rename {pair}", expected="OLD=NEW")
+        names[old] = name
+    with writing(model):
+        learner = Learner.load(model, device="cpu")
+        learner.rename(names)
+        learner.save(model)
+    console.document({"model": str(model), "version": learner.model_version, "renamed": names})
+    for old, name in names.items():
+        console.result(f"{old} is called {name} now.")
+    return 0
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds that a text such as ``90s``, ``10m`` or ``1.5h`` means; a bare number is seconds.
+
+    Raises:
+        ConfigError: If it means no time.
+    """
+    unit = UNITS.get(text[-1:].lower())
+    try:
+        seconds = float(text[:-1] if unit else text) * (unit or 1.0)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f'--time-limit "{text}"', expected="a time such as 90s, 10m or 1h")
+    return seconds

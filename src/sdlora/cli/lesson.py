@@ -1,0 +1,117 @@
+"""What a person sees of a lesson: a heading, a bar, and what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sdlora.bundle import Retest, TaskRecord
+from sdlora.cli.console import Console
+from sdlora.cli.progress import TrainingProgress
+from sdlora.datasets.images import printable
+from sdlora.engine import StepReport
+from sdlora.engine.progress import Progress
+from sdlora.learner import Learner, LessonObserver, LessonPlan
+from sdlora.reports.text import percent
+
+NAMED = 3  # of many skipped files, how many are named
+
+
+class LessonProgress(LessonObserver):
+    """Tells a console how a lesson goes; used as a context.
+
+    Args:
+        console: Where to tell it.
+        model: What the model is called.
+        learner: Who is taught.
+    """
+
+    def __init__(self, console: Console, model: Path, learner: Learner) -> None:
+        self.console, self.model, self.learner = console, model, learner
+        self._training = TrainingProgress(console, f"lesson {learner.num_tasks + 1}")
+
+    def __enter__(self) -> LessonProgress:
+        self._training.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._training.__exit__(kind, error, trace)
+
+    def on_plan(self, plan: LessonPlan) -> None:
+        again = f", {counted(len(plan.updated), 'known class', 'known classes')} again" if plan.updated else ""
+        new = counted(len(plan.new), "new class", "new classes")
+        images = f"{counted(plan.num_images, 'image', 'images')} ({plan.num_held_out:,} held out)"
+        self.console.note(
+            f"Lesson {plan.task} for {self.model}: {new}{again}, {images}, {self.learner.method_name}, "
+            f"{self.learner.device}."
+        )
+        if plan.skipped:
+            some = ", ".join(map(printable, plan.skipped[:NAMED])) + (", ..." if len(plan.skipped) > NAMED else "")
+            self.console.note(f"  skipped {counted(len(plan.skipped), 'unreadable file', 'unreadable files')} ({some})")
+        for note in plan.notes:
+            self.console.note(f"  {note}")
+
+    def on_start(self, progress: Progress) -> None:
+        self._training.on_start(progress)
+
+    def on_step(self, report: StepReport) -> None:
+        self._training.on_step(report)
+
+    def on_epoch(self, row: dict[str, Any]) -> None:
+        self._training.on_epoch(row)
+
+
+def report(model: Path, learner: Learner, record: TaskRecord, new_bytes: int) -> tuple[dict[str, Any], list[str]]:
+    """Return what ``sdlora learn`` prints of a lesson that was saved: for programs, and for people.
+
+    Args:
+        model: Where it was saved.
+        learner: Who learned it.
+        record: What happened.
+        new_bytes: By how much the weights grew.
+    """
+    document = {
+        "model": str(model),
+        "version": learner.model_version,
+        **record.model_dump(include={"task", "num_images", "num_held_out", "held_out_accuracy", "skipped", "seconds"}),
+        "classes": list(record.classes),
+        "updated": list(record.updated),
+        "weakest": record.weakest.model_dump() if record.weakest else None,
+        "retests": [
+            {"path": retest.name, "num_images": retest.num_images, "before": retest.before, "after": retest.after}
+            for retest in record.retests
+        ],
+        "epochs": record.epochs,
+        "num_seen": learner.num_seen,
+    }
+    rows = [("classes of this lesson, held-out images", _held_out(record)), *map(_retest, record.retests)]
+    if learner.num_tasks > 1 and not record.retests:
+        rows.append(("earlier lessons", "not measured: their images are gone (--retest FOLDER measures)"))
+    width = max(len(name) for name, _ in rows)
+    known = f"{counted(learner.num_seen, 'class', 'classes')} in {counted(learner.num_tasks, 'lesson', 'lessons')}"
+    saved = f"Saved {model}: {known}, {new_bytes / 1e6:+.1f} MB."
+    undo = f" Undo: sdlora learn {model} --undo" if learner.num_tasks > 1 else f" Next: sdlora predict {model} IMAGE"
+    return document, [*(f"  {name.ljust(width)}  {value}" for name, value in rows), saved + undo]
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return "1 class" or "1,200 classes"."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _held_out(record: TaskRecord) -> str:
+    if record.held_out_accuracy is None:
+        return "not measured: too few to hold any out"
+    text = f"{percent(record.held_out_accuracy)} %"
+    if record.weakest and record.weakest.taken_for:
+        label, taken_for = printable(record.weakest.label), printable(record.weakest.taken_for)
+        text += f"   weakest: {label} {100 * record.weakest.accuracy:.0f} % (taken for {taken_for})"
+    return text
+
+
+def _retest(retest: Retest) -> tuple[str, str]:
+    name = f"{printable(retest.name)}, {counted(retest.num_images, 'image', 'images')}"
+    return name, f"{percent(retest.before)} % -> {percent(retest.after)} %"
