@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from shops import open_shop
 
 from sdlora.cli.main import main
 
@@ -70,5 +72,21 @@ def sdlora(capsys):
 def workplace(tmp_path, monkeypatch):
     """Work in an empty folder that holds tiny.toml."""
     (tmp_path / "tiny.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A folder with a taught model; to be copied, not changed."""
+    root = tmp_path_factory.mktemp("shops")
+    open_shop(root)
+    return root
+
+
+@pytest.fixture
+def shop(template, tmp_path, monkeypatch):
+    """Work in a folder of one's own that holds shop/, spring/, autumn/ and test/."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -27,6 +27,16 @@ def test_json_is_one_document_and_nothing_else_on_stdout(capsys):
         console.document({"a": float("nan")})
 
 
+def test_text_cannot_steer_a_terminal(capsys):
+    console = Console()
+    for say in (console.result, console.note, console.warn, console.error):
+        say("\x1b[31m \x9b31m \u202e \udcff\n\tä")
+    captured = capsys.readouterr()
+    for text in (captured.out, captured.err):
+        assert all(char.isprintable() or char == "\n" for char in text)
+        assert "\\x1b[31m \\x9b31m \\u202e \\udcff\n\\tä" in text
+
+
 def test_json_cannot_steer_a_terminal(capsys):
     hostile = "\x1b[31m \x9b31m \u202e \u2028 \n \U000e0001 ä \U0001f33b"
     Console(json=True).document({"name": hostile, "list": [hostile]})

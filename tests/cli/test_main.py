@@ -9,11 +9,19 @@ import typer
 
 import sdlora.cli
 from sdlora import __version__
-from sdlora.cli import demo, listing, report, serve, train
+from sdlora.cli import demo, export, listing, predict, report, serve, train
 from sdlora.cli.main import BEGIN, app, main
 from sdlora.config.load import load_recipe
 
-VERBS = {"demo": demo, "train": train, "report": report, "list": listing, "serve": serve}
+VERBS = {
+    "demo": demo,
+    "train": train,
+    "predict": predict,
+    "report": report,
+    "list": listing,
+    "export": export,
+    "serve": serve,
+}
 SOURCE = Path(sdlora.cli.__file__).parents[1]
 
 

@@ -37,7 +37,7 @@ class Console:
     def result(self, text: str) -> None:
         """Print a line of the result for people."""
         if not self.is_json:
-            print(text, flush=True)
+            print(harmless(text), flush=True)
 
     def document(self, value: Any) -> None:
         """Print the result for programs."""
@@ -67,7 +67,7 @@ class Console:
     def note(self, text: str) -> None:
         """Say what is going on."""
         if not self.is_quiet:
-            self.stderr.print(text)
+            self.stderr.print(harmless(text))
 
     def warn(self, text: str) -> None:
         """Say that something is not as it should be."""
@@ -75,7 +75,14 @@ class Console:
 
     def error(self, text: str) -> None:
         """Say why the command ends."""
-        self.stderr.print(f"Error: {text}", style="red")
+        self.stderr.print(harmless(f"Error: {text}"), style="red")
+
+
+def harmless(text: str) -> str:
+    """Return text with everything that could steer a terminal, but for ends of lines, written as an escape."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
