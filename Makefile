@@ -21,6 +21,9 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+results: $(STAMP)  # hours; what results/ holds already is not repeated
+	$(BIN)/python scripts/compare.py run recipes/glyphs100_10 recipes/glyphs100_5 recipes/glyphs100_20
+
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"

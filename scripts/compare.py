@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 LADDER = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -108,12 +109,14 @@ def trial(recipe: Path, factor: float) -> list[str]:
 
 
 def run(recipes: list[Path], jobs: int) -> None:
-    """Run every recipe over its seeds, seed by seed; keep what tables need; write table, page and figure."""
-    seeds = [(seed, recipe) for recipe in recipes for seed in settings(recipe)["run"]["seeds"]]
-    missing = [(seed, recipe) for seed, recipe in sorted(seeds, key=lambda pair: pair[0]) if not is_kept(recipe, seed)]
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda pair: keep(pair[1], pair[0], jobs), missing))
-    report(RESULTS / recipes[0].parent.name)
+    """Run every recipe over its seeds, seed by seed, keep what tables need, and report after every seed."""
+    wanted = [(seed, recipe) for recipe in recipes for seed in settings(recipe)["run"]["seeds"]]
+    for seed in sorted({seed for seed, _ in wanted}):
+        missing = [recipe for one, recipe in wanted if one == seed and not is_kept(recipe, seed)]
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(keep, missing, repeat(seed), repeat(jobs)))
+        if missing:
+            report(RESULTS / recipes[0].parent.name)
 
 
 def keep(recipe: Path, seed: int, jobs: int) -> None:
@@ -142,12 +145,14 @@ def is_kept(recipe: Path, seed: int) -> bool:
 
 
 def report(folder: Path) -> None:
-    """Write what README and docs show of finished runs."""
+    """Write table, page and figure of finished runs; in the figure are the recipes named like their method."""
     from sdlora import reports
+    from sdlora.methods import METHODS
 
-    runs = reports.load_runs([folder])
-    (folder / "table.md").write_text(reports.render_table(reports.summarise(runs), "markdown") + "\n", encoding="utf-8")
-    reports.figure_for_readme(runs, Path("docs/img") / f"{folder.name}.svg")
+    table = reports.render_table(reports.summarise(reports.load_runs([folder])), "markdown")
+    (folder / "table.md").write_text(table + "\n", encoding="utf-8")
+    plain = [folder / name for name in METHODS.names() if (folder / name).is_dir()]
+    reports.figure_for_readme(reports.load_runs(plain), Path("docs/img") / f"{folder.name}.svg")
     subprocess.run([*SDLORA, "report", str(folder), "--out", str(folder / "report.html")], check=True)
 
 
