@@ -92,6 +92,11 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.family.features(self.model, self._checked(images))
 
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and deviation of each channel as they were given, to float32's own decimals."""
+        mean, std = (tuple(float(str(x)) for x in buffer.flatten().cpu().numpy()) for buffer in (self.mean, self.std))
+        return mean, std
+
     def _checked(self, images: Tensor) -> Tensor:
         """Return normalised images, all of the right size."""
         if images.shape[-1] != self.image_size or images.shape[-2] != self.image_size:
