@@ -149,6 +149,7 @@ class TaskRecord(Part):
         retests: What was measured on folders of earlier classes.
         skipped: Unreadable files left out.
         epochs: Passes over the images; 0 where nothing was trained.
+        is_imprinted: Whether its one class was written into the head instead of trained.
         seconds: Duration.
         date: Day, ISO 8601, UTC.
         weights: sha256 of the weights after the lesson.
@@ -164,9 +165,16 @@ class TaskRecord(Part):
     retests: tuple[Retest, ...] = ()
     skipped: Count = 0
     epochs: Count
+    is_imprinted: bool = False
     seconds: Annotated[float, Field(ge=0)]
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     weights: Sha256
+
+    @model_validator(mode="after")
+    def _check_imprint(self) -> TaskRecord:
+        if self.is_imprinted and len(self.classes) != 1:
+            raise ValueError(f"{len(self.classes)} classes were written into the head; that is done with one")
+        return self
 
     def __str__(self) -> str:
         return repr(self)

@@ -152,7 +152,9 @@ def _decoded(name: str, listing: Listing, cache: Path, shorter_side: int, skip_u
     labels = listing.labels[rows]
     if empty := [label for index, label in enumerate(listing.classes) if index not in set(labels.tolist())]:
         raise itemised("classes without a readable image:", [printable(label) for label in empty])
-    has_test = any(path.startswith("test/") and path.count("/") == 2 for path in listing.names)
+    has_test = listing.is_test.any() and any(
+        path.startswith("test/") and path.count("/") == 2 for path in listing.names
+    )
     return LabelledImages(
         name=name,
         classes=listing.classes,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdlora.bundle import Weakest
 from sdlora.engine.seeding import seeded
@@ -26,17 +26,26 @@ def answers(
     return torch.cat([torch.empty(0, dtype=torch.int64), *found]).numpy()
 
 
-def features(
-    method: Method, split: TaskSplit, device: torch.device, watch: Callable[[], None] = lambda: None
-) -> Tensor:
-    """Return the backbone's features (N, D) of each image, with what the method has adapted in it."""
-    found = list(_each(method, method.backbone, split, device, watch))
+def features(method: Method, split: TaskSplit, device: torch.device, *, turns: int = 0) -> Tensor:
+    """Return the backbone's features (N, D) of each image, with what the method has adapted in it.
+
+    Args:
+        method: What computes them.
+        split: N images.
+        device: Where the method is.
+        turns: Quarters of a circle by which the pictures are turned first.
+    """
+    found = _each(method, lambda x: method.backbone(x.rot90(turns, (2, 3))), split, device, lambda: None)
     return torch.cat([torch.empty(0, method.backbone.feature_dim), *found])
 
 
 @torch.inference_mode()
 def _each(
-    method: Method, module: nn.Module, split: TaskSplit, device: torch.device, watch: Callable[[], None]
+    method: Method,
+    function: Callable[[Tensor], Tensor],
+    split: TaskSplit,
+    device: torch.device,
+    watch: Callable[[], None],
 ) -> list[Tensor]:
     was_training, outputs = method.training, []
     method.eval()
@@ -44,7 +53,7 @@ def _each(
         with seeded("measure"):
             for images, _ in PlainBatches(split, BATCH, method.backbone.image_size, device):
                 watch()
-                outputs.append(module(images).cpu())
+                outputs.append(function(images).cpu())
     finally:
         method.train(was_training)
     return outputs

@@ -12,12 +12,15 @@ from torch import Tensor
 
 from sdlora.adapters.merge import merge_
 from sdlora.backbones.vit import Backbone, load_backbone
-from sdlora.bundle import Description
+from sdlora.bundle import Description, TaskRecord
 from sdlora.config.signature import section_of, words
+from sdlora.datasets.images import printable
 from sdlora.engine.checkpoint import check_weights, stored_state
 from sdlora.engine.seeding import seeded
 from sdlora.errors import BundleError, ConfigError, NumericalError
+from sdlora.learner.imprint import grow
 from sdlora.methods import METHODS, Method
+from sdlora.methods.linear_classifier import LinearClassifier
 from sdlora.registry import nearest
 from sdlora.task import Task
 
@@ -97,14 +100,29 @@ def restore(description: Description, tensors: Mapping[str, Tensor]) -> Method:
     try:
         method = make_method(description.method.name, backbone, description.method.options, description.seed)
         with seeded("load"):
-            offset = 0
-            for index, record in enumerate(record for record in description.tasks if record.classes):
-                method.begin_task(Task(index, record.classes, offset))
-                offset += len(record.classes)
-    except (ConfigError, RuntimeError) as error:
-        raise BundleError(f"the bundle describes no method that can be built: {error}") from error
+            _replay(method, description)
+    except Exception as error:  # a constructor may raise whatever it likes on options that nobody has tried
+        raise BundleError(f"the bundle describes no method that can be built: {printable(str(error))}") from error
     _load(method, tensors)
     return method.eval()
+
+
+def begins_task(record: TaskRecord) -> bool:
+    """Whether a lesson was a task to the method: one with new classes that were not just written into the head."""
+    return bool(record.classes) and not record.is_imprinted
+
+
+def _replay(method: Method, description: Description) -> None:
+    index = offset = 0
+    for record in description.tasks:
+        if begins_task(record):
+            method.begin_task(Task(index, record.classes, offset))
+            index += 1
+        elif record.is_imprinted:
+            if not isinstance(method, LinearClassifier):
+                raise BundleError("a class was written into the head of a method that has no such head")
+            grow(method)
+        offset += len(record.classes)
 
 
 def _backbone(description: Description) -> Backbone:

@@ -20,11 +20,12 @@ from sdlora.errors import ConfigError, DataError
 from sdlora.files import digest, tensor_bytes
 from sdlora.learner.data import LabelledImages, opened
 from sdlora.learner.defaults import default_epochs, lesson_options
+from sdlora.learner.imprint import imprint, needs_imprint
 from sdlora.learner.lesson import Lesson
 from sdlora.learner.measure import answers, features, weakest
 from sdlora.learner.observer import LessonObserver, LessonPlan
 from sdlora.learner.plan import Plan, plan_lesson
-from sdlora.learner.state import State, copy_method
+from sdlora.learner.state import State, begins_task, copy_method
 from sdlora.methods import Method
 from sdlora.streams import TaskSplit
 from sdlora.task import Task
@@ -121,9 +122,12 @@ def _told(learner: Learner, plan: Plan, images: LabelledImages) -> LessonPlan:
 
 def _learn(learner: Learner, method: Method, plan: Plan, wishes: Wishes, deadline: float | None) -> int:
     """Change the method, and return the number of epochs."""
+    if needs_imprint(method, len(plan.new)):
+        imprint(method, plan.train, learner.device)
+        return 0
     options = lesson_options(learner.backbone.name, learner.method_name, seed=learner.seed, device=str(learner.device))
     epochs = wishes.epochs or default_epochs(len(plan.train), options.batch_size)
-    index = sum(bool(record.classes) for record in learner.history)
+    index = sum(begins_task(record) for record in learner.history)
     with open_accelerator(options) as accelerator:
         lesson = Lesson(
             method=method,
@@ -193,6 +197,7 @@ def _graduate(
         retests=tuple(exam.again(method, learner.device) for exam in exams),
         skipped=len(images.skipped),
         epochs=epochs,
+        is_imprinted=needs_imprint(method, len(plan.new)),
         date=datetime.now(UTC).date().isoformat(),
         weights=digest(tensor_bytes(stored_state(method))),
         seconds=round(time.monotonic() - started, 3),
