@@ -9,7 +9,7 @@ import typer
 
 import sdlora.cli
 from sdlora import __version__
-from sdlora.cli import demo, export, listing, predict, report, serve, train
+from sdlora.cli import demo, evaluate, export, listing, predict, report, serve, train
 from sdlora.cli.main import BEGIN, app, main
 from sdlora.config.load import load_recipe
 
@@ -17,6 +17,7 @@ VERBS = {
     "demo": demo,
     "train": train,
     "predict": predict,
+    "evaluate": evaluate,
     "report": report,
     "list": listing,
     "export": export,

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sdlora import __version__
-from sdlora.cli import demo, export, listing, predict, report, serve, train
+from sdlora.cli import demo, evaluate, export, listing, predict, report, serve, train
 from sdlora.cli.console import Console
 from sdlora.cli.failure import explain
 
@@ -34,6 +34,7 @@ def _add(name: str, verb: Callable[..., int], examples: tuple[str, str]) -> None
 _add("demo", demo.demo, demo.EXAMPLES)
 _add("train", train.train, train.EXAMPLES)
 _add("predict", predict.predict, predict.EXAMPLES)
+_add("evaluate", evaluate.evaluate, evaluate.EXAMPLES)
 _add("report", report.report, report.EXAMPLES)
 _add("list", listing.listing, listing.EXAMPLES)
 _add("export", export.export, export.EXAMPLES)

@@ -6,19 +6,18 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sdlora.files import write_atomic
 from sdlora.metrics import aaa, acc, forgetting
 from sdlora.reports import text
-from sdlora.reports.charts import DARK, LIGHT, Look, looks, swatch
+from sdlora.reports.charts import Look, looks, swatch
 from sdlora.reports.comparison import Comparison, Entry, compare
 from sdlora.reports.cost_figure import cost_figure
+from sdlora.reports.environment import asset, page_environment, page_style
 from sdlora.reports.fairness import short_hash, warnings
 from sdlora.reports.figures import Figure, accuracy_figure, forgetting_figure
 from sdlora.reports.findings import Answer, answer, shape
@@ -73,14 +72,8 @@ def render_page(runs: Sequence[Run]) -> str:
     """Return the report as HTML."""
     comparisons = compare(runs)
     look = page_looks(comparisons)
-    script = _asset("page.js")
-    environment = Environment(
-        loader=PackageLoader("sdlora.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    script = asset("page.js")
+    environment = page_environment()
     environment.filters |= {"percent": text.percent, "plus_minus": text.plus_minus, "points": text.points}
     environment.filters |= {
         "tied": _tied,
@@ -94,7 +87,7 @@ def render_page(runs: Sequence[Run]) -> str:
         looks=look,
         metrics={"acc": acc, "aaa": aaa, "forgetting": forgetting},
         swatch=swatch,
-        style=Markup(_asset("page.css") + _colours()),
+        style=page_style(),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -166,15 +159,3 @@ def _tied(sentence: str) -> str:
 
 def _printable_lines(content: object) -> str:
     return "\n".join(text.printable(line) for line in str(content).split("\n"))
-
-
-def _colours() -> str:
-    """Return the palette as CSS variables for both themes; paper is always light."""
-    light = "".join(f"--c{i}:{colour};" for i, colour in enumerate(LIGHT))
-    dark = "".join(f"--c{i}:{colour};" for i, colour in enumerate(DARK))
-    uses = "".join(f".m{i}{{--c:var(--c{i})}}" for i in range(len(LIGHT)))
-    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}{uses}"
-
-
-def _asset(name: str) -> str:
-    return (resources.files("sdlora.reports") / "templates" / name).read_text(encoding="utf-8")
