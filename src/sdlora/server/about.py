@@ -90,6 +90,7 @@ def describe_model(service: Service) -> dict[str, Any]:
         "changed": service.served.changed,
         "running": {"seconds_left": running.progress.get("seconds_left")} if running else None,
         "trouble": service.trouble(),
+        "waiting": service.room.waiting,
         "served_by": __version__,
         **model.facts,
     }

@@ -10,7 +10,7 @@ from sdlora.bundle.config import bad_class_name
 from sdlora.reports.text import listed
 from sdlora.server.drafts import Draft, DraftClass
 
-FEWEST_CLASSES = 2  # cross-entropy over the new classes alone has nothing to learn from one
+FEWEST_AT_FIRST = 2  # a model of one class would say nothing but its name
 
 
 class Flaw(NamedTuple):
@@ -41,9 +41,10 @@ def flaws(draft: Draft, known: Sequence[str]) -> list[Flaw]:
     filled = [entry for entry in draft.classes if entry.name or entry.pictures]  # an empty card is no mistake
     found = [flaw for entry in filled if (flaw := _flaw(entry, filled, known))]
     found += _shared_pictures(filled)
-    if len(filled) < FEWEST_CLASSES:
-        alone = "One new class alone cannot be learned yet. Add a second." if filled else "Add two classes or more."
-        found.append(Flaw("too_few_classes", alone))
+    if not filled:
+        found.append(Flaw("too_few_classes", "Name a class and add pictures of it."))
+    elif not known and len(filled) < FEWEST_AT_FIRST:
+        found.append(Flaw("too_few_classes", "The first lesson needs two classes. Add a second."))
     return found
 
 

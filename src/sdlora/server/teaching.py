@@ -217,4 +217,5 @@ def estimate(service: Service, num_images: int) -> float | None:
     if not lessons or not num_images:
         return None
     last = lessons[-1]
-    return float(last["seconds"]) * num_images / float(last["num_images"])
+    # Few pictures are passed over more often, so a small lesson takes as long as a middling one.
+    return float(last["seconds"]) * max(1.0, num_images / float(last["num_images"]))
