@@ -20,7 +20,7 @@ from sdlora.errors import ConfigError, DataError
 from sdlora.files import digest, tensor_bytes
 from sdlora.learner.data import LabelledImages, opened
 from sdlora.learner.defaults import default_epochs, lesson_options
-from sdlora.learner.imprint import imprint, needs_imprint
+from sdlora.learner.imprint import imprint, needs_imprint, refresh
 from sdlora.learner.lesson import Lesson
 from sdlora.learner.measure import answers, features, weakest
 from sdlora.learner.observer import LessonObserver, LessonPlan
@@ -122,9 +122,17 @@ def _told(learner: Learner, plan: Plan, images: LabelledImages) -> LessonPlan:
 
 def _learn(learner: Learner, method: Method, plan: Plan, wishes: Wishes, deadline: float | None) -> int:
     """Change the method, and return the number of epochs."""
+    epochs = 0
     if needs_imprint(method, len(plan.new)):
         imprint(method, plan.train, learner.device)
-        return 0
+    elif plan.new:
+        epochs = _train(learner, method, plan, wishes, deadline)
+    if plan.known:
+        refresh(method, plan.refresh, learner.device)
+    return epochs
+
+
+def _train(learner: Learner, method: Method, plan: Plan, wishes: Wishes, deadline: float | None) -> int:
     options = lesson_options(learner.backbone.name, learner.method_name, seed=learner.seed, device=str(learner.device))
     epochs = wishes.epochs or default_epochs(len(plan.train), options.batch_size)
     index = sum(begins_task(record) for record in learner.history)
@@ -163,7 +171,7 @@ def _exam(learner: Learner, data: LabelledImages) -> Exam:
 
 def _deadline(learner: Learner, plan: Plan, exams: Sequence[Exam], wishes: Wishes, started: float) -> float | None:
     """Return when training must be over so that what follows it ends in time too."""
-    if wishes.time_limit is None:
+    if wishes.time_limit is None or not len(plan.train):
         return None
     trial = replace(plan.train, ids=plan.train.ids[:WARM_UP], labels=plan.train.labels[:WARM_UP])
     begun = time.monotonic()
