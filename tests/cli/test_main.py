@@ -9,7 +9,7 @@ import typer
 
 import sdlora.cli
 from sdlora import __version__
-from sdlora.cli import demo, evaluate, export, listing, predict, report, serve, train
+from sdlora.cli import demo, evaluate, export, inspect, learn, listing, predict, report, serve, train
 from sdlora.cli.main import BEGIN, app, main
 from sdlora.config.load import load_recipe
 
@@ -18,6 +18,8 @@ VERBS = {
     "train": train,
     "predict": predict,
     "evaluate": evaluate,
+    "inspect": inspect,
+    "learn": learn,
     "report": report,
     "list": listing,
     "export": export,

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sdlora import __version__
-from sdlora.cli import demo, evaluate, export, learn, listing, predict, report, serve, train
+from sdlora.cli import demo, evaluate, export, inspect, learn, listing, predict, report, serve, train
 from sdlora.cli.console import Console
 from sdlora.cli.failure import explain
 
@@ -35,6 +35,7 @@ _add("demo", demo.demo, demo.EXAMPLES)
 _add("train", train.train, train.EXAMPLES)
 _add("predict", predict.predict, predict.EXAMPLES)
 _add("evaluate", evaluate.evaluate, evaluate.EXAMPLES)
+_add("inspect", inspect.inspect, inspect.EXAMPLES)
 _add("report", report.report, report.EXAMPLES)
 _add("list", listing.listing, listing.EXAMPLES)
 _add("learn", learn.learn, learn.EXAMPLES)
