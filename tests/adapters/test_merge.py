@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sdlora.adapters.inject import inject
+from sdlora.adapters.inject import adapters_of, inject
 from sdlora.adapters.lora import LoRALinear
-from sdlora.adapters.merge import merge, merge_, unmerge_
+from sdlora.adapters.merge import merge, merge_, merged, unmerge_
 from sdlora.adapters.presets import PRESETS
 from sdlora.adapters.ranks import RankSchedule
 from sdlora.adapters.sdlora import SDLoRAAdapters
@@ -105,3 +105,13 @@ def test_after_two_hundred_tasks_merged_equals_unmerged():
     found = merge(backbone)(images())
     assert len(adapters.magnitudes) == 200
     assert float((found - expected).norm() / expected.norm()) <= 1e-5
+
+
+def test_a_model_is_merged_within_a_block_and_put_back_whatever_happens():
+    backbone, _ = adapted()
+    modules, expected = [id(module) for module in backbone.modules()], merge(backbone)(images())
+    with pytest.raises(KeyboardInterrupt), merged(backbone):  # noqa: PT012
+        assert torch.equal(backbone(images()), expected)
+        assert not adapters_of(backbone)
+        raise KeyboardInterrupt
+    assert [id(module) for module in backbone.modules()] == modules

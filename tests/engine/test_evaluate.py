@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from reliability.small_run import Case, small_stream
@@ -84,3 +86,39 @@ def test_the_mode_is_put_back(accelerator, is_training):
     evaluate(method, STREAM, accelerator, num_seen=4)
     assert method.training == is_training
     assert not torch.is_inference_mode_enabled()
+
+
+class Watching:
+    """Notes at each batch which projections of the first block's attention are merged."""
+
+    def __init__(self, method):
+        self.method, self.kinds = method, []
+
+    def __call__(self):
+        self.kinds.append(type(self.method.backbone.model.blocks[0].attn.qkv))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("name", ["sdlora", "lora", "inflora"])
+def test_adapters_are_merged_meanwhile_and_count_the_same_hits(name, precision):
+    torch.manual_seed(3)
+    method = METHODS.get(name)(load_backbone("untrained_vit"), rank=4)
+    for task in STREAM.tasks[:2]:
+        method.begin_task(task)
+        for parameter in method.parameters():
+            if parameter.requires_grad:
+                nn.init.normal_(parameter, std=0.3)
+    state = {key: value.clone() for key, value in method.state_dict().items()}
+    modules = [id(module) for module in method.modules()]
+    watching = Watching(method)
+    with open_accelerator(replace(Case().options(), precision=precision)) as accelerator:
+        hits, _ = evaluate(method, STREAM, accelerator, num_seen=4, on_batch=watching)
+        expected = []
+        for position in range(2):
+            with torch.inference_mode(), accelerator.autocast():
+                pairs = PlainBatches(STREAM.test(position), 256, 16)
+                expected.append(sum(int((method(images).argmax(1) == labels).sum()) for images, labels in pairs))
+    assert hits == expected
+    assert set(watching.kinds) == {nn.Linear}
+    assert [id(module) for module in method.modules()] == modules
+    assert all(torch.equal(method.state_dict()[key], value) for key, value in state.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from reliability.small_run import Case, bits, manifest, small_stream, train
 
 from sdlora.engine import OptimOptions, evaluate, fit, load_method
+from sdlora.engine.checkpoint import Checkpoints
 from sdlora.engine.device import open_accelerator
 from sdlora.engine.metric_log import read_rows
 from sdlora.methods import METHODS
@@ -173,3 +176,26 @@ def test_tasks_keep_their_own_index(tmp_path):
     train(tmp_path / "whole", case)
     key = "method.head.blocks.1.weight"
     assert bits(tmp_path / "rest")["tensors"][key] == bits(tmp_path / "whole")["tensors"][key]
+
+
+def test_a_stop_during_a_test_stores_the_adapters_not_their_merger(tmp_path):
+    case = Case(method="sdlora")
+    train(tmp_path / "whole", case)
+
+    def make():
+        method = case.make_method()
+        predict, calls = method.forward, []
+
+        def forward(images):
+            calls.append(len(images))
+            if len(calls) == 2:  # of three: one test of the first group, then one of each
+                os.kill(os.getpid(), signal.SIGTERM)
+            return predict(images)
+
+        method.forward = forward
+        return method
+
+    assert train(tmp_path / "stopped", case, make_method=make).exit_code == 143
+    assert Checkpoints(tmp_path / "stopped" / "checkpoint").newest()[0].progress.phase == "evaluate"
+    assert train(tmp_path / "stopped", case).exit_code == 0
+    assert bits(tmp_path / "stopped") == bits(tmp_path / "whole")

@@ -7,7 +7,8 @@ fold, done once. No weight is ever edited in place, so undoing it restores the b
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 from torch import nn
@@ -37,14 +38,27 @@ def unmerge_(model: nn.Module, adapters: Mapping[str, LinearAdapter]) -> None:
     replace_(model, {model.get_submodule(name): adapter for name, adapter in adapters.items()})
 
 
-def merge(model: M) -> M:
-    """Return a merged copy of `model`, which stays as it is.
+@contextmanager
+def merged(model: nn.Module) -> Iterator[None]:
+    """Keep `model` merged within the ``with`` block: the fold is done once, however many batches come.
+
+    Its state is that of a plain model meanwhile, so nothing may be stored.
 
     Raises:
         ConfigError: If the model itself is an adapter.
     """
     adapters = merge_(model)
     try:
-        return copy.deepcopy(model)
+        yield
     finally:
         unmerge_(model, adapters)
+
+
+def merge(model: M) -> M:
+    """Return a merged copy of `model`, which stays as it is.
+
+    Raises:
+        ConfigError: If the model itself is an adapter.
+    """
+    with merged(model):
+        return copy.deepcopy(model)

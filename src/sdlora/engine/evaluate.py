@@ -1,4 +1,7 @@
-"""Accuracy as integers: how many images of each seen group get the right class among all classes seen."""
+"""Accuracy as integers: how many images of each seen group get the right class among all classes seen.
+
+Adapters are merged meanwhile, so an image takes what it takes in the plain backbone.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from sdlora.adapters.merge import merged
 from sdlora.methods.base import Method
 from sdlora.streams import PlainBatches, Stream
 
@@ -32,7 +36,7 @@ def evaluate(
         num_seen: Number of classes seen.
         batch_size: Images in a batch; the result does not depend on it.
         confusion: (K, K) int64 on the device, K = `num_seen`; every image adds 1 at its class and the one predicted.
-        on_batch: Called before each batch.
+        on_batch: Called before each batch; the method is merged then, so its state must not be stored.
 
     Returns:
         Hits and totals of each group, images; None where a group has classes not seen yet.
@@ -42,12 +46,13 @@ def evaluate(
     hits: list[int | None] = []
     totals: list[int | None] = []
     try:
-        for position, group in enumerate(stream.groups):
-            is_seen = group.num_seen <= num_seen
-            split = stream.test(position)
-            batches = PlainBatches(split, batch_size, method.backbone.image_size, accelerator.device)
-            hits.append(_count(method, batches, accelerator, confusion, on_batch) if is_seen else None)
-            totals.append(len(split) if is_seen else None)
+        with merged(method.backbone):
+            for position, group in enumerate(stream.groups):
+                is_seen = group.num_seen <= num_seen
+                split = stream.test(position)
+                batches = PlainBatches(split, batch_size, method.backbone.image_size, accelerator.device)
+                hits.append(_count(method, batches, accelerator, confusion, on_batch) if is_seen else None)
+                totals.append(len(split) if is_seen else None)
     finally:
         method.train(was_training)
     return hits, totals

@@ -31,6 +31,7 @@ from sdlora.engine.run_folder import RunFolder, RunResult
 from sdlora.engine.seeding import seeded
 from sdlora.engine.session import Session
 from sdlora.engine.signals import StopError, StopSignals
+from sdlora.engine.task_weights import save_task_weights
 from sdlora.engine.trainer import Trainer
 from sdlora.methods.base import Method
 from sdlora.streams import Stream
@@ -148,16 +149,20 @@ def _measure(session: Session, task: Task) -> None:
     method, at = session.method, session.at
     is_last = task is session.stream.tasks[-1]
     confusion = torch.zeros(task.num_seen, task.num_seen, dtype=torch.int64, device=session.accelerator.device)
-    with session.seeded(task, "forward"):
-        hits, totals = evaluate(
-            method,
-            session.stream,
-            session.accelerator,
-            num_seen=task.num_seen,
-            batch_size=session.options.eval_batch_size,
-            confusion=confusion if is_last else None,
-            on_batch=session.pause,
-        )
+    try:
+        with session.seeded(task, "forward"):
+            hits, totals = evaluate(
+                method,
+                session.stream,
+                session.accelerator,
+                num_seen=task.num_seen,
+                batch_size=session.options.eval_batch_size,
+                confusion=confusion if is_last else None,
+                on_batch=lambda: session.pause(save=False),
+            )
+    except StopError:
+        session.save()  # not earlier: while it is measured the method is merged
+        raise
     at.hits.append(hits)
     at.totals.append(totals)
     with session.seeded(task, "report"):
@@ -167,6 +172,8 @@ def _measure(session: Session, task: Task) -> None:
         session.folder.write_confusion(confusion.tolist())
     row = task_row(at, stored_parameters=stored, report=report)
     session.folder.log.append(row)
+    if session.options.keep_task_weights:
+        save_task_weights(session.folder.path, method, at.task + 1)
     at.next_task()
     session.save()
     session.folder.write_matrix(at)
