@@ -12,9 +12,33 @@ def test_methods_tell_their_facts_and_options():
     assert list(rows) == METHODS.names()
     sdlora = rows["sdlora"]
     assert (sdlora["rehearsal_free"], sdlora["merges"], sdlora["source"]) == (True, True, "arXiv 2501.13198")
-    assert {"name": "rank", "type": "integer", "default": "10"} in sdlora["options"]
+    about = "Rank of the first task's direction."
+    assert {"name": "rank", "type": "integer", "default": "10", "about": about} in sdlora["options"]
     assert "demo/sdlora" in sdlora["recipes"]
     assert "demo/lora" not in sdlora["recipes"]
+
+
+def test_every_option_of_every_method_is_explained():
+    rows = inventory.methods()
+    assert all(option["about"].endswith(".") for row in rows for option in row["options"])
+    assert sum(len(row["options"]) for row in rows) > 40
+
+
+def test_meanings_are_read_from_the_docstring():
+    def call(*_):
+        """Do it.
+
+        Args:
+            first: One: two.
+            second: A meaning
+                of two lines.
+
+        Returns:
+            third: Nothing of that kind.
+        """
+
+    assert inventory.meanings(call) == {"first": "One: two.", "second": "A meaning of two lines."}
+    assert inventory.meanings(3) == {}
 
 
 def test_recipes_tell_what_they_run():

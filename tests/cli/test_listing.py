@@ -23,8 +23,29 @@ def test_part_of_a_name_and_a_whole_one(sdlora):
 
 def test_one_method_shows_options_and_recipes(sdlora):
     out = sdlora("list", "methods", "sdlora").out
-    for text in ("option ", "rank_schedule", "list of lists of 2 integers", "recipes: ", "glyphs100_10/sdlora"):
-        assert text in out
+    lines = out.splitlines()
+    assert lines[0].split("  ")[0] == "method"
+    place = next(i for i, line in enumerate(lines) if line.startswith("rank_schedule"))
+    assert lines[place].split(maxsplit=2)[1:] == ["absent", 'one of "paper" or list of lists of 2 integers']
+    assert lines[place + 1].startswith('    SD-LoRA-RR: "paper" (0.8 of `rank` from task 4 on')
+    assert "    demo/sdlora, glyphs100_10/sdlora," in out
+    assert max(map(len, lines)) <= 120
+
+
+def test_costs_are_measured_where_they_are_asked_for(sdlora):
+    answer = sdlora("list", "methods", "lora", "--cost", "--json")
+    (row,) = answer.json
+    assert (row["passes"], row["gflops"], row["learnable"], row["kept"]) == (1.0, 35.126, 368_640, 0)
+    assert "without weights" in answer.err
+    assert "passes" not in sdlora("list", "methods", "lora", "--json").json[0]
+
+
+def test_the_table_of_costs_leaves_out_words(sdlora):
+    head, line = sdlora("list", "methods", "simplecil", "--cost").out.splitlines()[:2]
+    assert head.split() == [
+        "method", "rehearsal-free", "one", "pass", "end-to-end", "merges", "passes", "GFLOPs", "learnable", "kept"
+    ]  # fmt: skip
+    assert line.split() == ["simplecil", "yes", "yes", "no", "no", "1", "35.13", "0", "0"]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +55,7 @@ def test_one_method_shows_options_and_recipes(sdlora):
                      "Fix: sdlora list methods"),
         (["recipes", "glyphs10_10/sdlora"], 'no recipe matches "glyphs10_10/sdlora"\n'
                                             "Fix: sdlora list recipes glyphs100_10/sdlora"),
+        (["recipes", "--cost"], "recipes have no cost\nFix: sdlora list methods --cost"),
         (["datasets", "zzz"], 'no dataset matches "zzz"\nFix: sdlora list datasets'),
     ],
 )  # fmt: skip
@@ -50,8 +72,12 @@ def test_select_and_table():
     with pytest.raises(ConfigError):
         select("methods", entries, "x")
     assert table(entries) == ["name    fast", "lora    yes", "sdlora  -"]
+    assert table([{"name": "x", "end_to_end": 12345}], "method") == ["method  end-to-end", "x       12,345"]
 
 
 def test_details_say_absent_where_there_is_no_default():
-    entry = {"options": [{"name": "rank", "type": "integer", "default": None}], "recipes": []}
-    assert details(entry) == ["", "option  default  type", "rank    absent   integer", "", "recipes: none"]
+    option = {"name": "rank", "type": "integer", "default": None, "about": "``R``, " + 30 * "much "}
+    assert details({"options": [option], "recipes": []}) == [
+        "", "option  default  type", "rank    absent   integer", f"    R, {(18 * 'much ').strip()}",
+        f"    {(12 * 'much ').strip()}", "", "recipes", "    none",
+    ]  # fmt: skip

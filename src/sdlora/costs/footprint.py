@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sdlora.costs.forward import as_served, count_flops, count_passes
+from sdlora.costs.forward import Passes, as_served, count_flops
 from sdlora.costs.kept import kept_numbers
 from sdlora.heads import LinearHead
 from sdlora.heads.cosine import CosineHead
@@ -47,9 +47,9 @@ def footprint(method: Method, tasks: Sequence[Task]) -> Footprint:
         if name.rpartition(".")[2] == "num_fitted":  # heads that are solved from data predict as if they had been
             count.fill_(len(tasks))
     side = method.backbone.image_size
-    with as_served(method), FakeTensorMode(allow_non_fake_inputs=True):
-        image = torch.empty(1, 3, side, side)
-        return Footprint(count_passes(method, image), count_flops(method, image), learnable, kept_numbers(method))
+    with as_served(method), FakeTensorMode(allow_non_fake_inputs=True), Passes(method) as passes:
+        flops = count_flops(method, torch.empty(1, 3, side, side))
+    return Footprint(passes.of(1), flops, learnable, kept_numbers(method))
 
 
 def count_learnable(method: Method) -> int:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
 
 from sdlora.adapters.merge import merge_, unmerge_
 from sdlora.backbones.vit import Backbone
@@ -47,23 +48,38 @@ def count_flops(predict: Callable[[Tensor], Tensor], images: Tensor) -> int:
     return int(counter.get_total_flops())
 
 
+class Passes:
+    """Counts how often images go through the backbone's blocks while it is entered, by a hook on every block.
+
+    Args:
+        method: Whose blocks; those of a second copy of the backbone that it may have count too.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self.num_blocks, self.seen = len(method.backbone.blocks), 0
+        kind = type(method.backbone.blocks[0])
+        self._blocks = [part for part in method.modules() if type(part) is kind]
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> Passes:
+        self._hooks = [block.register_forward_pre_hook(self._count) for block in self._blocks]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _count(self, block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.seen += len(inputs[0])
+
+    def of(self, num_images: int) -> float:
+        """Return passes for each of so many images: 1 for a plain classifier; half of a batch is half a pass."""
+        return self.seen / (self.num_blocks * num_images)
+
+
 @torch.no_grad()
 def count_passes(method: Method, images: Tensor) -> float:
-    """Return how often an image goes through the backbone's blocks in one prediction: 1 for a plain classifier.
-
-    Counted by a hook on every block of the method, in images: a pass of half of the batch is half a pass.
-    """
-    blocks = method.backbone.blocks
-    kind, seen = type(blocks[0]), 0
-
-    def count(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal seen
-        seen += len(inputs[0])
-
-    hooks = [part.register_forward_pre_hook(count) for part in method.modules() if type(part) is kind]
-    try:
+    """Return how often an image goes through the backbone's blocks in one prediction."""
+    with Passes(method) as passes:
         method(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return seen / (len(blocks) * len(images))
+    return passes.of(len(images))

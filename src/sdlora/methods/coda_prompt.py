@@ -49,8 +49,8 @@ class CODAPrompt(Method):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="prompt components with keys and attentions, the head",
-        source="Smith et al., arXiv 2211.13218",
+        trains="prompt components, their keys, the head",
+        source="arXiv 2211.13218",
         rehearsal_free=True,
         one_pass=False,
         end_to_end=True,

@@ -47,8 +47,8 @@ class DualPrompt(Method):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="a general prefix, one expert prefix and key a task, the head",
-        source="Wang et al., arXiv 2204.04799",
+        trains="a general and an expert prefix, keys, the head",
+        source="arXiv 2204.04799",
         rehearsal_free=True,
         one_pass=False,
         end_to_end=False,

@@ -39,8 +39,8 @@ class EASE(Method):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="one bottleneck adapter a task; class means in all of them",
-        source="Zhou et al., arXiv 2403.12030",
+        trains="one bottleneck adapter a task",
+        source="arXiv 2403.12030",
         rehearsal_free=False,
         one_pass=False,
         end_to_end=False,

@@ -22,7 +22,7 @@ class Finetune(LinearClassifier):
 
     facts: ClassVar[Facts] = Facts(
         trains="all weights",
-        source="full fine-tuning in Tables 2, 3 and 6 of arXiv 2501.13198",
+        source="arXiv 2501.13198, Table 2",
         rehearsal_free=True,
         one_pass=True,
         end_to_end=True,

@@ -65,8 +65,8 @@ class HiDePrompt(Method):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="one prefix a task, the head; apart from them an identity head",
-        source="Wang et al., arXiv 2310.07234",
+        trains="one prefix a task, the head, an identity head",
+        source="arXiv 2310.07234",
         rehearsal_free=False,  # keeps centroids of all classes
         one_pass=False,
         end_to_end=True,  # as the paper's Table 1 counts it: prefix and head; the identity head has its own loss

@@ -47,8 +47,8 @@ class InfLoRA(LinearClassifier):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="one factor of a low-rank branch a task, the other is designed from its data",
-        source="Liang and Li, arXiv 2404.00228",
+        trains="one factor of a low-rank branch, the head",
+        source="arXiv 2404.00228",
         rehearsal_free=False,
         one_pass=True,
         end_to_end=True,

@@ -22,7 +22,7 @@ class Joint(LinearClassifier):
 
     facts: ClassVar[Facts] = Facts(
         trains="all weights, on all tasks at once",
-        source="upper bound; sees all data together",
+        source="upper bound",
         rehearsal_free=False,
         one_pass=True,
         end_to_end=True,

@@ -47,8 +47,8 @@ class L2P(Method):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="a pool of prompt tokens, its keys, the head",
-        source="Wang et al., arXiv 2112.08654",
+        trains="a pool of prompts, their keys, the head",
+        source="arXiv 2112.08654",
         rehearsal_free=True,
         one_pass=False,
         end_to_end=False,

@@ -29,8 +29,8 @@ class LoRA(LinearClassifier):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="one low-rank pair in each projection",
-        source="arXiv 2106.09685, trained on task after task",
+        trains="one low-rank pair a projection, the head",
+        source="arXiv 2106.09685",
         rehearsal_free=True,
         one_pass=True,
         end_to_end=True,

@@ -14,7 +14,10 @@ from sdlora.methods.linear_classifier import LinearClassifier
 class Probe(LinearClassifier):
     """Train the newest block of the head alone; what any method gains over it comes from adapting the backbone.
 
-    Args, as of `LinearClassifier`: the backbone stays frozen throughout.
+    Args:
+        backbone: Frozen throughout.
+        head_init: How a new block of the head starts, see `sdlora.heads.LinearHead`.
+        head_lr_scale: Multiplies the learning rate of the head.
     """
 
     facts: ClassVar[Facts] = Facts(

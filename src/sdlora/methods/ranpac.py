@@ -43,8 +43,8 @@ class RanPAC(Method):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="adapters on the first task; then a ridge regression in closed form",
-        source="McDonnell et al., arXiv 2307.02251",
+        trains="adapters, on the first task alone",
+        source="arXiv 2307.02251",
         rehearsal_free=False,
         one_pass=True,
         end_to_end=False,

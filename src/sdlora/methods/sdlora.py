@@ -43,7 +43,7 @@ class SDLoRA(LinearClassifier):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="low-rank directions and their magnitudes",
+        trains="low-rank directions, magnitudes, the head",
         source="arXiv 2501.13198",
         rehearsal_free=True,
         one_pass=True,

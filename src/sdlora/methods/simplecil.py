@@ -23,8 +23,8 @@ class SimpleCIL(Method):
     """
 
     facts: ClassVar[Facts] = Facts(
-        trains="nothing; class means on the frozen backbone",
-        source="Zhou et al., arXiv 2303.07338",
+        trains="nothing; class means predict",
+        source="arXiv 2303.07338",
         rehearsal_free=True,
         one_pass=True,
         end_to_end=False,
