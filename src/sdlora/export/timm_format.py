@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import timm
-from timm.layers.patch_embed import PatchEmbed
 from timm.models import save_for_hf
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -121,8 +120,23 @@ def _arguments(model: VisionTransformer, name: str) -> dict[str, Any]:
     Raises:
         ConfigError: If it has parts that timm cannot build by name.
     """
+    try:
+        arguments = _shape(model)
+        like = timm.create_model(ANY_SIZE, pretrained=False, num_classes=model.num_classes, **arguments)
+        like.load_state_dict(model.state_dict(), strict=True)
+    except (TypeError, AttributeError, RuntimeError) as error:
+        raise ConfigError(
+            f"timm cannot build backbone {name} by name: {str(error).splitlines()[0]}",
+            expected="a plain VisionTransformer",
+            fix="--to onnx",
+        ) from error
+    return arguments
+
+
+def _shape(model: VisionTransformer) -> dict[str, Any]:
+    """Return the arguments of a plain VisionTransformer that its modules tell of."""
     block: Any = model.blocks[0]
-    arguments = {
+    return {
         "img_size": model.patch_embed.img_size[0],
         "patch_size": model.patch_embed.patch_size[0],
         "embed_dim": model.embed_dim,
@@ -138,16 +152,6 @@ def _arguments(model: VisionTransformer, name: str) -> dict[str, Any]:
         "global_pool": model.global_pool,
         "pre_norm": not isinstance(model.norm_pre, nn.Identity),
     }
-    try:
-        if type(model.patch_embed) is not PatchEmbed:
-            raise TypeError(f"its stem is a {type(model.patch_embed).__name__}")
-        like = timm.create_model(ANY_SIZE, pretrained=False, num_classes=model.num_classes, **arguments)
-        like.load_state_dict(model.state_dict(), strict=True)
-    except (TypeError, AttributeError, RuntimeError) as error:
-        raise ConfigError(
-            f"timm cannot build backbone {name} by name: {error}", expected="a plain VisionTransformer", fix="--to onnx"
-        ) from error
-    return arguments
 
 
 def _with_stem(parts: Parts, model: VisionTransformer, name: str) -> tuple[dict[str, bytes], str]:

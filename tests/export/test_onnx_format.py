@@ -1,0 +1,83 @@
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from export.taught import HOSTILE, taught
+
+from sdlora.errors import CheckError
+from sdlora.export import export_onnx, onnx_format
+from sdlora.export.check import pictures
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return taught("probe", 16, 16, classes=HOSTILE[:32])
+
+
+@pytest.fixture(scope="module")
+def exported(parts, tmp_path_factory):
+    """Export once; most tests only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sdlora.export.check.MOST", 1)
+        patch.setattr("sdlora.export.check.FEWEST", 1)
+        return export_onnx(parts, tmp_path_factory.mktemp("exported") / "shop-onnx")
+
+
+def test_the_report_says_what_was_found(exported):
+    check = exported.check
+    assert check.against == f"onnxruntime {onnxruntime.__version__}"
+    assert (check.num_images, check.num_same, check.passed) == (64, 64, True)
+    assert check.difference <= 1e-5
+    assert set(exported.files) == {path.name for path in exported.path.iterdir()} - {"manifest.json"}
+    assert exported.next.endswith("shop-onnx/predict.py photo.jpg")
+
+
+def test_names_of_classes_are_in_their_file_and_nowhere_else(exported):
+    stored = json.loads((exported.path / "labels.json").read_text(encoding="utf-8"))
+    assert stored == list(HOSTILE[:32])
+    for path in exported.path.iterdir():
+        assert path.name == "labels.json" or b"passwd" not in path.read_bytes(), path.name
+
+
+def test_stored_results_are_those_of_the_method(exported, parts):
+    stored = np.load(exported.path / "check.npz")
+    assert stored["image"].dtype == np.uint8
+    expected = parts.method(torch.from_numpy(stored["image"]).float() / 255).softmax(dim=1)
+    np.testing.assert_allclose(stored["probability"], expected.detach().numpy(), atol=1e-6)
+    assert np.array_equal(stored["image"], pictures(16)[: len(stored["image"])].numpy())
+
+
+def test_preprocessing_is_stated(exported):
+    said = json.loads((exported.path / "preprocessing.json").read_text())
+    assert (said["image_size"], said["shorter_side"]) == (16, 18)
+
+
+def test_what_the_card_says_runs_without_pytorch_or_this_package(exported):
+    (snippet,) = re.findall("```python\n(.*?)```", (exported.path / "README.md").read_text(), re.DOTALL)
+    guard = "import sys\nsys.modules['torch'] = sys.modules['sdlora'] = None\n"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            guard + snippet + "print(probability.shape, label in labels)".replace("labels", "[label]"),
+        ],
+        cwd=exported.path.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["(1,", "32)", "True"]
+
+
+def test_a_graph_that_differs_is_kept_apart(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_format, "LIMIT", -1.0)
+    with pytest.raises(CheckError, match="the export differs from sdlora: onnxruntime"):
+        export_onnx(parts, tmp_path / "x")
+    assert (tmp_path / "x.failed" / "model.onnx").exists()
+    assert not (tmp_path / "x").exists()
