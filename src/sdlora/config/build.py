@@ -103,6 +103,7 @@ def fit_options(recipe: Recipe, seed: int) -> FitOptions:
         precision=run.precision,
         deterministic=run.deterministic,
         checkpoint_seconds=run.checkpoint_seconds,
+        keep_task_weights=bool(run.keep_task_weights),
     )
 
 

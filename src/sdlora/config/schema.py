@@ -38,6 +38,7 @@ class RunSection(Section):
         precision: ``"bf16"`` runs the backbone under autocast; weights and losses stay float32.
         checkpoint_seconds: Shortest time between two checkpoints within a task.
         deterministic: Same bits on a GPU too, at some cost in speed.
+        keep_task_weights: Leave what was learned after each task in the run folder, for ``sdlora analyze``.
     """
 
     seeds: tuple[Seed, ...] = Field(
@@ -48,6 +49,7 @@ class RunSection(Section):
     precision: Literal["float32", "bf16"] = "float32"
     checkpoint_seconds: NotNegative = 10.0
     deterministic: bool = True
+    keep_task_weights: bool | None = None  # absent from recipes, and from the runs they made, that do not ask for it
 
     @field_validator("seeds")
     @classmethod

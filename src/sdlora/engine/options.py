@@ -60,6 +60,7 @@ class FitOptions:
         deterministic: Same bits on a GPU too, at some cost in speed.
         checkpoint_seconds: Shortest time between two checkpoints within a task; an epoch's end is where they are made.
         eval_batch_size: Images in a test batch.
+        keep_task_weights: Leave what the method had learned after each task in the run folder, for ``sdlora analyze``.
     """
 
     seed: int
@@ -71,3 +72,4 @@ class FitOptions:
     deterministic: bool = True
     checkpoint_seconds: float = 10.0
     eval_batch_size: int = 256
+    keep_task_weights: bool = False
