@@ -24,6 +24,7 @@ from sdlora.files import (
     write_atomic,
     write_folder,
     write_json,
+    write_new,
     write_tensors,
 )
 
@@ -56,6 +57,44 @@ def test_a_replaced_file_keeps_its_mode(tmp_path):
     path.chmod(0o664)
     write_atomic(path, b"new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o664
+
+
+def test_a_new_file_may_be_like_another(tmp_path):
+    (tmp_path / "other").write_bytes(b"")
+    (tmp_path / "other").chmod(0o660)
+    write_atomic(tmp_path / "file", b"", like=tmp_path / "other")
+    assert write_new(tmp_path / "new", b"", like=tmp_path / "other")
+    write_atomic(tmp_path / "alone", b"", like=tmp_path / "missing")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("file", "new")]
+    assert modes == [0o660, 0o660]
+
+
+def test_a_file_is_created_once(tmp_path):
+    assert write_new(tmp_path / "file", b"first")
+    assert not write_new(tmp_path / "file", b"second")
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_file_that_could_not_be_made_safe_is_not_created(tmp_path, monkeypatch):
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(files, "_flush_folder", fail)
+    with pytest.raises(StorageError, match="input/output error"):
+        write_new(tmp_path / "file", b"data")
+    assert names(tmp_path) == []
+
+
+def test_without_hard_links_a_file_is_created_in_place(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert write_new(tmp_path / "file", b"first")
+    assert not write_new(tmp_path / "file", b"second")
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert names(tmp_path) == ["file"]
 
 
 def test_a_link_stays_a_link(tmp_path):

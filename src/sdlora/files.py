@@ -69,13 +69,20 @@ def write_new(path: Path, data: bytes, *, like: Path | None = None) -> bool:
     Raises:
         StorageError: If the disk is full or the file cannot be written; nothing is left behind.
     """
-    temporary = _beside(path)
-    with storage_errors(path, len(data), undo=lambda: os.unlink(temporary)):
+    temporary, made = _beside(path), False
+
+    def undo() -> None:
+        if made:
+            os.unlink(path)
+        os.unlink(temporary)
+
+    with storage_errors(path, len(data), undo=undo):
         _write(temporary, data)
         _copy_mode(like, temporary)
         made = _link(temporary, path, data)
-        os.unlink(temporary)
         _flush_folder(path.parent)
+    with suppress(OSError):  # the file is there; what is left beside it is swept some day
+        os.unlink(temporary)
     return made
 
 

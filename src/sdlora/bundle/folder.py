@@ -189,12 +189,17 @@ def _commit(
     if len(document) > MAX_JSON_BYTES:
         raise ConfigError(f"the description of {path} takes {len(document):,} bytes", expected=f"{MAX_JSON_BYTES:,}")
     make_folder(path / HISTORY)
-    _put_weights(path, config.weights, data)
-    created = write_new(_file(path, config.generation), document, like=_file(path, parent or 0))
-    if not created or _newest(path) != config.generation:
-        if created:  # the number was free because others had gone on and swept it
-            _file(path, config.generation).unlink()
-        raise _conflict(path)
+    file = path / config.weights.file
+    was_there = file.exists()
+    try:
+        _put_weights(path, config.weights, data)
+        _create(path, config.generation, document, like=_file(path, parent or 0))
+    except BaseException:
+        with suppress(OSError):
+            if not was_there:
+                file.unlink()
+            (path / HISTORY).rmdir()  # if empty
+        raise
     _put_weights(path, config.weights, data)  # without working locks another writer's sweep may have come between
     try:
         _write_copies(path, config, document)
@@ -202,6 +207,20 @@ def _commit(
     except StorageError as error:  # the lesson is safe; what is missing is for people
         log.warning("%s", error.what)
     return config
+
+
+def _create(path: Path, generation: int, document: bytes, *, like: Path) -> None:
+    """Create the file of a generation: the commit.
+
+    Raises:
+        BusyError: If others have gone on; where they have even swept this number, it was free, and is given back.
+    """
+    file = _file(path, generation)
+    if not write_new(file, document, like=like):
+        raise _conflict(path)
+    if _newest(path) != generation:
+        file.unlink()
+        raise _conflict(path)
 
 
 def _put_weights(path: Path, weights: Weights, data: bytes) -> None:
@@ -280,6 +299,8 @@ def _read_config(path: Path, number: int) -> BundleConfig:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the document"
             raise ValueError(f"{file} is damaged: {place}: {first['msg']}") from error
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged: {error}") from error
         if config.generation != number:
             raise ValueError(f"{file} is damaged: it says that it is generation {config.generation}")
     return config

@@ -1,0 +1,51 @@
+import re
+
+from bundles import description, record, tensors
+
+from sdlora.bundle import Retest, commit_lesson
+from sdlora.bundle.card import model_card
+
+
+def card_of(path, *lessons, former=""):
+    config = commit_lesson(path, description(*lessons), tensors(), parent_generation=None)
+    return model_card(config, former)
+
+
+def test_the_card_says_what_is_known(tmp_path):
+    retest = Retest(name="winter_test", classes=2, num_images=300, before=0.96, after=0.953)
+    text = card_of(tmp_path / "m", ("rose", "tulip"), record(2, ("fern",), retests=(retest,)))
+    assert "- lesson 1: rose, tulip\n- lesson 2: fern" in text
+    assert "| 2 | 2026-09-02 | 1 | 20 | 75.0 % | 3 |" in text
+    assert "| winter&#95;test | 300 | 95.3 % | 2026-09-02 | lesson 2 |" in text
+    assert "Not known" not in text
+    assert "## Notes" not in text
+
+
+def test_what_was_not_measured_is_named(tmp_path):
+    text = card_of(tmp_path / "m", ("rose", "tulip"), record(2, ("fern",), held_out_accuracy=None))
+    assert "- lesson 1: its accuracy after lesson 2 was not measured" in text
+    assert "- lesson 2: its accuracy after lesson 2 was not measured" in text
+    assert "## Measured" not in text
+
+
+def test_notes_belong_to_the_owner(tmp_path):
+    path = tmp_path / "m"
+    first = commit_lesson(path, description(("a", "b")), tensors(), parent_generation=None)
+    card = path / "README.md"
+    card.write_text(card.read_text() + "\n## Notes\nMade for the *shop*.\n\n## My own heading\nyes\n")
+    commit_lesson(path, description(("a", "b"), ("c",)), tensors(1), parent_generation=first.generation)
+    text = card.read_text()
+    assert text.endswith("## Notes\nMade for the *shop*.\n\n## My own heading\nyes\n")
+    assert "lesson 2: c" in text
+
+
+def test_names_are_text_and_nothing_else(tmp_path):
+    hostile = ("<script>alert(1)</script".replace("/", ""), "[a](javascript:b)", "`x`", "| y |", "**z**")
+    text = card_of(tmp_path / "m", hostile)
+    body = text.partition("## Recognises")[2].partition("## How")[0]
+    assert not re.search(r"[<>`*\[\]()|]", body.replace("- lesson", ""))
+
+
+def test_the_card_names_no_place(tmp_path):
+    assert str(tmp_path) not in card_of(tmp_path / "secret_place", ("a", "b"))
+    assert "secret_place" not in (tmp_path / "secret_place" / "README.md").read_text()
