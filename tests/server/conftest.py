@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from server.fakes import FakeModels, Site, write_generation
+from server.fakes import FakeModels, InProcess, Site, write_generation
 
 from sdlora.server.guard import Guard
 from sdlora.server.limits import Limits
@@ -14,17 +14,21 @@ from sdlora.server.service import Service
 
 @pytest.fixture
 def make_site(tmp_path):
-    """Return a function that starts a server; they are all stopped at the end."""
+    """Return a function that starts a server, which decodes in this process; they are all stopped at the end."""
     sites = []
 
-    def make(classes=("dark", "middle", "red"), guard=None, models=None, **limits) -> Site:
+    def make(
+        classes=("dark", "middle", "red"), guard=None, models=None, prepare=lambda service: None, **limits
+    ) -> Site:
         path = tmp_path / "shop"
-        if not path.exists():
+        if not path.exists() and classes:
             write_generation(path, list(classes))
         models = models or FakeModels()
         service = Service(
             path, models.load, guard=guard or Guard(host="127.0.0.1"), limits=replace(Limits(), **limits), device="cpu"
         )
+        service.decoders = InProcess(1, service.limits)
+        prepare(service)
         sites.append(Site(service, models))
         return sites[-1]
 
@@ -33,9 +37,9 @@ def make_site(tmp_path):
         site.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """One server for all tests of a file that change nothing."""
+    """One server with decoding processes, for all tests that change nothing."""
     path = tmp_path_factory.mktemp("site") / "shop"
     write_generation(path, ["dark", "middle", "red"])
     models = FakeModels()

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sdlora.server.decode_worker import answer
+from sdlora.server.decoders import Decoders, check_size, unpack
 from sdlora.server.running import Runner, listen
-from sdlora.server.served import ServedModel
+from sdlora.server.served import ServedModel, untaught
 from sdlora.server.service import Service
 
 SIDE = 8
@@ -39,8 +41,11 @@ class FakeModels:
     delay: float = 0.0
     batches: list[int] = field(default_factory=list)
     failing: bool = False
+    is_new: bool = False
 
     def load(self, path: Path) -> ServedModel:
+        if self.is_new and not path.exists():
+            return untaught()
         generations = sorted((path / "history").glob("*.json"), key=lambda entry: int(entry.stem))
         content = json.loads(generations[-1].read_text())
         classes = tuple(content["classes"])
@@ -64,7 +69,13 @@ class FakeModels:
             lessons=tuple(
                 {"task": i + 1, "classes": [name], "num_images": 10, "seconds": 5.0} for i, name in enumerate(classes)
             ),
-            facts={"device": "cpu", "can_undo": len(generations) > 1},
+            facts={
+                "device": "cpu",
+                "can_undo": len(generations) > 1,
+                "method": "sdlora",
+                "backbone": "fake",
+                "bytes": 1000,
+            },
         )
 
 
@@ -87,6 +98,23 @@ class Reply:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+class InProcess(Decoders):
+    """Decodes in this process, so that nothing has to be started."""
+
+    async def start(self) -> None:
+        self.pids = {0}
+
+    async def stop(self) -> None:
+        self.pids = set()
+
+    async def _turn(self, process, frame):
+        raise AssertionError("there are no processes")
+
+    async def _ask(self, frame):
+        check_size(frame, self.limits)
+        return unpack(frame, answer(frame))
 
 
 class Site:

@@ -87,22 +87,11 @@ class Decoders:
         return await self._ask(Frame(KEEP, data, side))
 
     async def _ask(self, frame: Frame) -> bytes:
-        if len(frame.data) > self.limits.image_bytes:
-            raise too_large(len(frame.data), self.limits.image_bytes)
+        check_size(frame, self.limits)
         process = await self._idle.get()
         # Whoever asked may leave; the process still has to be emptied, so its turn goes on without them.
         answer: Frame = await asyncio.shield(self._spawn(self._turn(process, pack(frame))))
-        if answer.kind == DONE:
-            return answer.data
-        if answer.kind == NOT_AN_IMAGE:
-            raise ProblemError(
-                415, "not_an_image", f"This is not a picture we can read{_format(frame.data)}.", fix=USES
-            )
-        reason = answer.data.decode()
-        what = f"{reason[:1].upper()}{reason[1:]}."
-        if answer.kind == TOO_MANY_PIXELS:
-            raise ProblemError(422, "too_many_pixels", what, fix="Make it smaller.")
-        raise ProblemError(422, "undecodable", what, fix=USES)
+        return unpack(frame, answer)
 
     async def _turn(self, process: Process, frame: bytes) -> Frame:
         assert process.stdin is not None
@@ -166,6 +155,33 @@ class Decoders:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def check_size(frame: Frame, limits: Limits) -> None:
+    """Refuse a file before it is sent to a process.
+
+    Raises:
+        ProblemError: 413 if it has too many bytes.
+    """
+    if len(frame.data) > limits.image_bytes:
+        raise too_large(len(frame.data), limits.image_bytes)
+
+
+def unpack(request: Frame, answer: Frame) -> bytes:
+    """Return what a process made of a file.
+
+    Raises:
+        ProblemError: 415 if it was no picture, 422 if it was damaged or has too many pixels.
+    """
+    if answer.kind == DONE:
+        return answer.data
+    if answer.kind == NOT_AN_IMAGE:
+        raise ProblemError(415, "not_an_image", f"This is not a picture we can read{_format(request.data)}.", fix=USES)
+    reason = answer.data.decode()
+    what = f"{reason[:1].upper()}{reason[1:]}."
+    if answer.kind == TOO_MANY_PIXELS:
+        raise ProblemError(422, "too_many_pixels", what, fix="Make it smaller.")
+    raise ProblemError(422, "undecodable", what, fix=USES)
 
 
 def _format(data: bytes) -> str:
