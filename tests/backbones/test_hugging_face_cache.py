@@ -4,6 +4,8 @@ import sys
 import pytest
 import torch
 from backbones.hugging_face_models import make
+from safetensors.torch import load_file, save_file
+from transformers.utils import logging
 
 from sdlora.backbones import hugging_face_cache
 from sdlora.backbones.vit import backbone_of, load_backbone
@@ -108,3 +110,34 @@ def test_without_the_library_the_message_names_the_command(cache, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match=r'pip install "sdlora\[hf\]"'):
         hugging_face_cache.read_from_cache("hf:owner/name")
+
+
+def test_reading_is_silent_and_changes_no_setting(cache, capfd):
+    cache("CLIPModel")
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    capfd.readouterr()
+    load_backbone("hf:owner/name")
+    assert capfd.readouterr() == ("", "")
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+OLDER = (
+    ("layers.", "encoder.layer."),
+    ("attention.q_proj", "attention.attention.query"),
+    ("attention.k_proj", "attention.attention.key"),
+    ("attention.v_proj", "attention.attention.value"),
+    ("attention.o_proj", "attention.output.dense"),
+    ("mlp.fc1", "intermediate.dense"),
+    ("mlp.fc2", "output.dense"),
+)
+"""What layers of a ViT are called now, and in files that were published before."""
+
+
+def test_files_of_older_versions_give_the_same_features(cache):
+    folder = cache("ViTModel")
+    tensors = load_file(folder / "model.safetensors")
+    for new, old in OLDER:
+        tensors = {key.replace(new, old): value for key, value in tensors.items()}
+    assert "encoder.layer.0.attention.attention.query.weight" in tensors
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load_backbone("hf:owner/name").sha256 == backbone_of(make("ViTModel")).sha256

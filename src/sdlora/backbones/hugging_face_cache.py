@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,28 +73,39 @@ def _document(path: Path, name: str) -> dict[str, Any]:
 
 def _load(classifier: Any, folder: Path, name: str, **options: Any) -> nn.Module:
     """Load weights strictly: nothing may be missing, nothing may be executed."""
-    from transformers.utils import logging as chatter
-
-    verbosity = chatter.get_verbosity()
-    chatter.set_verbosity(logging.ERROR)  # it would list the last layer as unused
     try:
-        model, found = classifier.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            output_loading_info=True,
-            **options,
-        )
+        with _quiet():
+            model, found = classifier.from_pretrained(
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **options,
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{name} cannot be read: {error}", expected="complete weights in safetensors") from error
-    finally:
-        chatter.set_verbosity(verbosity)
     missing = sorted(found["missing_keys"])
     if missing:
         raise ConfigError(f"{name} lacks {len(missing)} weights, such as {missing[0]}", expected="a complete model")
     return model  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the library neither draw bars nor list the last layer as unused."""
+    from transformers.utils import logging as chatter
+
+    verbosity, had_bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
+    chatter.set_verbosity(logging.ERROR)
+    chatter.disable_progress_bar()
+    try:
+        yield
+    finally:
+        chatter.set_verbosity(verbosity)
+        if had_bars:
+            chatter.enable_progress_bar()
 
 
 def _find(name: str) -> Path:
