@@ -95,8 +95,9 @@ def _load(classifier: Any, folder: Path, name: str, **options: Any) -> nn.Module
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Let the library neither draw bars nor list the last layer as unused."""
-    from transformers.utils import logging as chatter
+    import transformers
 
+    chatter: Any = transformers.logging  # half of it has no types
     verbosity, had_bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
     chatter.set_verbosity(logging.ERROR)
     chatter.disable_progress_bar()
