@@ -29,7 +29,7 @@ TINY = (
 
 
 def test_none_is_lost_and_none_is_hidden():
-    assert len(RECIPES) == 112
+    assert len(RECIPES) == 153
     assert all(path.is_dir() or path.suffix == ".toml" for path in recipes_folder().rglob("*"))
 
 
@@ -91,6 +91,18 @@ def test_every_stream_of_the_paper_has_every_method_of_its_tables():
     streams = {name.rsplit("/", 1)[0] for name in RECIPES if name.startswith("paper/")}
     assert len(streams) == 7
     assert {f"{stream}/{method}" for stream in streams for method in methods} <= set(RECIPES)
+
+
+@pytest.mark.parametrize("stream", ["glyphs100_5", "glyphs100_20", "demo"])
+def test_streams_beside_the_tuned_one_take_its_settings(stream):
+    names = [name for name in RECIPES if name.startswith(f"{stream}/")]
+    assert len(names) >= 14
+    for name in names:
+        one, tuned = load_recipe(name), load_recipe(f"glyphs100_10/{name.split('/')[1]}")
+        assert one.optim == tuned.optim, name
+        assert one.run.precision == tuned.run.precision, name
+        tasks = {"num_tasks"} if one.method.name == "inflora" else set()
+        assert one.method.model_dump(exclude=tasks) == tuned.method.model_dump(exclude=tasks), name
 
 
 def test_what_depends_on_the_number_of_tasks_follows_it():
