@@ -15,12 +15,16 @@ from torch.profiler import ProfilerActivity, profile
 Run = Callable[[], object]
 
 
-def seconds(run: Run, device: torch.device) -> float:
-    """Return how long `run` takes, seconds; on CUDA between two events on the device."""
+Clock = Callable[[], float]
+"""``time.perf_counter``, or ``time.process_time``: what the processor spent, which other work does not lengthen."""
+
+
+def seconds(run: Run, device: torch.device, clock: Clock = time.perf_counter) -> float:
+    """Return how long `run` takes by `clock`, seconds; on CUDA between two events on the device."""
     if device.type != "cuda":
-        start = time.perf_counter()
+        start = clock()
         run()
-        return time.perf_counter() - start
+        return clock() - start
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     begin.record()
     run()
@@ -29,13 +33,16 @@ def seconds(run: Run, device: torch.device) -> float:
     return float(begin.elapsed_time(end)) / 1000
 
 
-def alternate(runs: Mapping[str, Run], device: torch.device, rounds: int) -> dict[str, list[float]]:
+def alternate(
+    runs: Mapping[str, Run], device: torch.device, rounds: int, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
     """Time each of `runs` once a round, after a round that does not count; what slows a machine down slows all.
 
     Args:
         runs: What to time, by name.
         device: Where it runs.
         rounds: How often.
+        clock: By which.
 
     Returns:
         Seconds of each round, by name.
@@ -43,7 +50,7 @@ def alternate(runs: Mapping[str, Run], device: torch.device, rounds: int) -> dic
     times: dict[str, list[float]] = {name: [] for name in runs}
     for index in range(rounds + 1):
         for name, run in runs.items():
-            found = seconds(run, device)
+            found = seconds(run, device, clock)
             if index:
                 times[name].append(found)
     return times

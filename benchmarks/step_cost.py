@@ -13,6 +13,7 @@ import argparse
 import os
 import statistics
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from sdlora.engine.trainer import Trainer
 from sdlora.files import write_json
 from sdlora.methods import METHODS, Method
 
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 KNOWN = ("sdlora", "loop", "stacked", "peft", *(name for name in METHODS if name != "sdlora"))
 
 
@@ -51,6 +53,8 @@ class Row:
         model: The backbone.
         image_size: Side of an image, pixels.
         device: Where.
+        threads: Of the CPU.
+        clock: ``"wall"`` or ``"processor"``.
     """
 
     method: str
@@ -66,6 +70,8 @@ class Row:
     model: str
     image_size: int
     device: str
+    threads: int
+    clock: str
 
 
 class Step:
@@ -124,7 +130,9 @@ def measure(chosen: Sequence[Subject], dtype: str, arguments: argparse.Namespace
                 steps[subject] = step
             else:
                 print(f"{subject.method} trains nothing by steps at task {subject.tasks}")
-        times = alternate({str(k): step for k, step in enumerate(steps.values())}, device, arguments.rounds)
+        times = alternate(
+            {str(k): step for k, step in enumerate(steps.values())}, device, arguments.rounds, CLOCKS[arguments.clock]
+        )
         floor = times["0"]
         rows = []
         for (subject, step), own in zip(steps.items(), times.values(), strict=True):
@@ -145,6 +153,8 @@ def measure(chosen: Sequence[Subject], dtype: str, arguments: argparse.Namespace
                     model=backbone.name,
                     image_size=side,
                     device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+                    threads=torch.get_num_threads(),
+                    clock=arguments.clock,
                 )
             )
     return rows
@@ -153,10 +163,10 @@ def measure(chosen: Sequence[Subject], dtype: str, arguments: argparse.Namespace
 def table(rows: Sequence[Row]) -> list[str]:
     """Return the printed lines of rows of one dtype."""
     first = rows[0]
-    threads = f", {torch.get_num_threads()} threads" if first.device == "cpu" else ""
+    threads = f", {first.threads} thread{'s' * (first.threads > 1)}" if first.device == "cpu" else ""
     lines = [
         f"{first.model}, {first.image_size} x {first.image_size} pixels, batch {first.batch}, {first.dtype}, "
-        f"{first.device}{threads}",
+        f"{first.device}{threads}, {first.clock} time",
         f"{'method':12} {'task':>4} {'seconds':>8} {'ratio':>6} {'lowest':>7} {'highest':>7} {'images/s':>9} "
         f"{'MiB':>7}",
     ]
@@ -182,6 +192,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
     parser.add_argument("--threads", type=int, help="of a CPU")
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="processor: time the processor spent, undisturbed by other work; for one thread",
+    )
     parser.add_argument("--compiled", action="store_true", help="compile every backbone first")
     parser.add_argument("--json", type=Path, help="where the rows go as JSON")
     return parser.parse_args(words)
@@ -204,6 +220,8 @@ def _numbers(text: str) -> list[int]:
 def main(words: Sequence[str] | None = None) -> None:
     """Print a table for each dtype, and write the rows."""
     arguments = parse(sys.argv[1:] if words is None else words)
+    if arguments.clock == "processor":
+        arguments.threads = 1  # several threads wait for each other and are charged for it
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     chosen = subjects(arguments.methods, arguments.tasks, arguments.rank)

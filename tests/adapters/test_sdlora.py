@@ -1,4 +1,6 @@
 import copy
+import os
+import shutil
 
 import pytest
 import torch
@@ -385,3 +387,22 @@ def test_compiles_without_a_graph_break(preset):
     found = torch.autograd.grad(compiled(x).square().sum(), adapters.trained())
     for a, b in zip(found, expected, strict=True):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+COMPILER = shutil.which(os.environ.get("CXX", "c++"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(COMPILER is None, reason="torch.compile makes machine code with a C++ compiler; there is none here")
+def test_compiled_to_machine_code_it_gives_the_same_gradients(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    model, adapters = make("released")
+    learn(adapters, 3)
+    x = torch.randn(4, WIDTH)
+    expected = torch.autograd.grad(model(x).square().sum(), adapters.trained())
+    quick = {"compile_threads": 1, "cpp_cache_precompile_headers": False}
+    compiled = torch.compile(model, fullgraph=True, options=quick)
+    found = torch.autograd.grad(compiled(x).square().sum(), adapters.trained())
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert len(list(tmp_path.rglob("*.so"))) >= 2, "forward and backward"
