@@ -9,7 +9,7 @@ import pytest
 import torch
 from export.taught import HOSTILE, taught
 
-from sdlora.errors import CheckError
+from sdlora.errors import CheckError, ConfigError
 from sdlora.export import export_onnx, onnx_format
 from sdlora.export.check import pictures
 
@@ -81,3 +81,10 @@ def test_a_graph_that_differs_is_kept_apart(parts, tmp_path, monkeypatch):
         export_onnx(parts, tmp_path / "x")
     assert (tmp_path / "x.failed" / "model.onnx").exists()
     assert not (tmp_path / "x").exists()
+
+
+def test_what_no_onnx_file_can_hold_is_refused_before_the_work(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_format, "LARGEST", 1000)
+    monkeypatch.setattr("sdlora.export.onnx_graph.onnx_bytes", lambda _: pytest.fail("the graph was made"))
+    with pytest.raises(ConfigError, match=r"(?s)weights have [\d,]+ bytes.*at most 1,000.*--to timm"):
+        export_onnx(parts, tmp_path / "x")

@@ -44,10 +44,12 @@ def export(console: Console, model: Model, *, to: To, out: Out = None) -> int:
 def _write(to: str, model: Path, folder: Path, console: Console) -> ExportReport:
     from sdlora import export
     from sdlora.learner import Learner
+    from sdlora.reports.text import duration
 
     learner = Learner.load(model, device="cpu")
     parts: Parts = export.parts_of(learner, _card(model))
-    console.note(f"{model}: {len(parts.classes)} classes, {learner.method_name} on {parts.backbone.name}")
+    about = f"The check takes about {duration(export.expected_seconds(parts))}."
+    console.note(f"{model}: {len(parts.classes)} classes, {learner.method_name} on {parts.backbone.name}. {about}")
     return {"timm": export.export_timm, "peft": export.export_peft, "onnx": export.export_onnx}[to](parts, folder)
 
 

@@ -71,6 +71,17 @@ def compare(expected: Tensor, found: Tensor, *, against: str, quantity: str, lim
     )
 
 
+@torch.inference_mode()
+def expected_seconds(parts: Parts) -> float:
+    """Return roughly how long the check takes, from the time of one image: it sees all of them twice."""
+    image = pictures(parts.backbone.image_size, 1).float() / 255
+    parts.method(image)
+    start = time.perf_counter()
+    parts.method(image)
+    taken = time.perf_counter() - start
+    return 2 * NUM_IMAGES * taken + min(SECONDS, 2 * MOST * taken)
+
+
 def latency_ratio(parts: Parts, model: Callable[[Tensor], Tensor]) -> float:
     """Return the median time of `model` for one image in 0..1 over that of the plain backbone, taken in turns."""
     image = pictures(parts.backbone.image_size, 1).float() / 255

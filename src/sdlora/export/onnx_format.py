@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LIMIT = 1e-4  # of probabilities
 STORED = 8  # images in check.npz
-LARGEST = 2**31 - 1  # bytes of one ONNX file
+LARGEST = 2_000_000_000  # bytes of weights: one ONNX file has less than 2 GiB
 
 
 def export_onnx(taught: Learner | Parts, folder: str | Path) -> ExportReport:
@@ -48,9 +48,12 @@ def export_onnx(taught: Learner | Parts, folder: str | Path) -> ExportReport:
 
     parts, path = parts_of(taught), Path(folder)
     claim(path)
+    size = sum(tensor.nbytes for tensor in parts.method.state_dict().values())
+    if size > LARGEST:
+        raise ConfigError(
+            f"the weights have {size:,} bytes", expected=f"at most {LARGEST:,} for an ONNX file", fix="--to timm"
+        )
     graph = onnx_bytes(parts.method)
-    if len(graph) > LARGEST:
-        raise ConfigError(f"the graph has {len(graph):,} bytes", expected=f"at most {LARGEST:,}", fix="--to timm")
     side, count = parts.backbone.image_size, len(parts.classes)
     images = pictures(side)
     expected = in_batches(lambda batch: parts.method(batch).softmax(dim=1), images)
