@@ -219,7 +219,7 @@ def _from_timm(name: str) -> Backbone:
         close = nearest(base, known)
         raise ConfigError(
             f'no backbone is called "{name}"',
-            expected="glyph_vit, or a timm vision transformer with its weight tag",
+            expected="glyph_vit, a timm vision transformer with its weight tag, or hf:owner/name",
             fix=f'did you mean "{close}"?' if close else "sdlora list backbones",
         )
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{base}.*")]
