@@ -13,7 +13,6 @@ import argparse
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler that counts bytes
 import torch
 from accelerate import Accelerator
 
-from benchmarks.measure import alternate, peak_bytes
+from benchmarks.measure import CLOCKS, alternate, peak_bytes
 from benchmarks.subjects import CLASSES, FLOOR, Subject, build, random_backbone, subjects, task
 from sdlora.engine.device import open_accelerator
 from sdlora.engine.options import FitOptions, OptimOptions
@@ -31,7 +30,6 @@ from sdlora.engine.trainer import Trainer
 from sdlora.files import write_json
 from sdlora.methods import METHODS, Method
 
-CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 KNOWN = ("sdlora", "loop", "stacked", "peft", *(name for name in METHODS if name != "sdlora"))
 
 
