@@ -103,6 +103,7 @@ class Batcher:
         self._model = model
         self._waiting: deque[_Ticket] = deque()
         self._changed = threading.Condition()
+        self._underway: list[_Ticket] = []
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -138,10 +139,12 @@ class Batcher:
     def _run(self) -> None:
         try:
             while (tickets := self._take()) is not None:
+                self._underway = tickets
                 if tickets:
                     self._answer(tickets, self._model)  # read once: no batch mixes two models
         except BaseException:
             log.critical("the model thread died", exc_info=True)
+            self._tell(_fail, [*self._underway, *self._waiting], RuntimeError("the model thread died"))
             self._tell(self.on_death)
 
     def _take(self) -> list[_Ticket] | None:

@@ -22,7 +22,8 @@ STOP_SECONDS = 8  # for the requests in hand
 KEEP_ALIVE_SECONDS = 5
 BACKLOG = 512
 
-logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what matters of its words is said by our own loggers
+for name in ("uvicorn", "python_multipart"):  # what matters of their words is said by our own answers
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,96 @@
+"""``sdlora serve`` as a process, and its refusals."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from sdlora import Learner
+from sdlora.server.running import listen
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    class Levels(torch.utils.data.Dataset):
+        classes = ("dark", "light")
+
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, index):
+            return np.full((28, 28, 3), 40 + 160 * (index % 2), np.uint8), index % 2
+
+    learner = Learner(device="cpu")
+    learner.learn(Levels(), epochs=1)
+    return learner.save(tmp_path_factory.mktemp("serve") / "levels")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_it_says_where_it_is_and_stops_when_asked(model, number):
+    command = [sys.executable, "-m", "sdlora.cli.main", "serve", str(model), "--port", "0", "--json", "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = []
+    while not lines or lines[-1] != "}\n":
+        lines.append(process.stdout.readline())
+        assert lines[-1], process.stderr.read()
+    document = json.loads("".join(lines))
+    assert set(document) == {"url", "model_version", "num_seen", "limits", "can_teach"}
+    assert (document["num_seen"], document["can_teach"]) == (2, True)
+    connection = http.client.HTTPConnection(document["url"].removeprefix("http://"), timeout=20)
+    connection.request("GET", "/health/ready")
+    assert connection.getresponse().status == 200
+    connection.close()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out == ""
+    assert "GET /health/ready 200" in err
+    assert err.endswith("Stopped.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--host", "0.0.0.0", "--teach", "on"], 2, "--teach off, or --token-file"),
+        (["--max-batch", "0"], 2, "--max-batch 0"),
+        (["--retest", "nowhere"], 2, "--retest nowhere is no folder"),
+        (["--token-file", "nowhere"], 2, "--token-file nowhere cannot be read"),
+        (["--teach", "maybe"], 2, "maybe"),
+    ],
+)
+def test_wrong_options_are_refused(sdlora, model, words, code, message):
+    answer = sdlora("serve", str(model), "--port", "0", *words)
+    assert answer.code == code
+    assert message in answer.err
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "token", ["short", "two words that are long enough", "sch\N{LATIN SMALL LETTER O WITH DIAERESIS}n" * 9]
+)
+def test_a_weak_token_is_refused_and_not_printed(sdlora, model, tmp_path, token):
+    (tmp_path / "token").write_text(token, encoding="utf-8")
+    answer = sdlora("serve", str(model), "--token-file", str(tmp_path / "token"))
+    assert answer.code == 2
+    assert token not in answer.err
+    assert "secrets.token_urlsafe()" in answer.err
+
+
+def test_a_missing_bundle_and_a_taken_port(sdlora, model, tmp_path):
+    assert sdlora("serve", str(tmp_path / "none"), "--port", "0").code == 3
+    with listen("127.0.0.1", 0) as taken:
+        answer = sdlora("serve", str(model), "--port", str(taken.getsockname()[1]))
+    assert answer.code == 4
+    assert "is taken" in answer.err
+
+
+def test_without_the_extra_the_install_command_is_named(sdlora, model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    answer = sdlora("serve", str(model))
+    assert answer.code == 2
+    assert 'pip install "sdlora[serve]"' in answer.err
