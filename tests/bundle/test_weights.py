@@ -78,9 +78,9 @@ def test_crafted_files_are_refused(data):
 
 
 def test_a_million_empty_tensors_are_refused_at_once():
-    names = {f"{index}": entry(shape=(0,), offsets=(0, 0)) for index in range(60_000)}
+    names = {f"{index}": entry(shape=(0,), offsets=(0, 0)) for index in range(MAX_TENSORS + 1)}
     data = file(names)
-    assert len(data) < MAX_HEADER < len(data) * 2
+    assert len(data) < MAX_HEADER
     with pytest.raises(ValueError, match=f"at most {MAX_TENSORS:,}"):
         check_header(data)
     with pytest.raises(ValueError, match=f"at most {MAX_HEADER:,}"):

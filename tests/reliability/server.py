@@ -3,6 +3,7 @@
 import atexit
 import gc
 
+import bundle.writers  # noqa: F401
 import pytest  # noqa: F401
 import reliability.worker  # noqa: F401
 import torch._dynamo  # noqa: F401, the first optimiser would import it, for a second or two

@@ -6,7 +6,8 @@
          README.md                        the model card
 
 The highest generation counts. Its file is created exclusively, so of two writers that start from the same generation
-one is refused, whatever became of their locks. The newest generation and the one before the last lesson are kept.
+one is refused, whatever became of their locks. The newest generation and the one before the last lesson are kept; of
+older ones an empty file remains, so that no number is ever used twice.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 from torch import Tensor
@@ -43,9 +45,11 @@ from sdlora.files import (
 )
 
 HISTORY, CONFIG, CARD = "history", "config.json", "README.md"
-TRIES = 5  # a reader that comes between two commits finds swept files, and looks again
+TRIES = 100  # a reader that comes between two commits finds swept files, and looks again
 NUMBERED = re.compile(r"[1-9][0-9]{0,15}\.json")
 OURS = re.compile(r"\.lock|\.holder\.json|\..*\.partial|history|model-[0-9a-f]{16}\.safetensors")
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +81,7 @@ def read_bundle(path: Path) -> Bundle:
         BundleError: If there is none, or it is damaged, or a newer sdlora wrote it; what, and what to do, is said.
         StorageError: If a file cannot be read.
     """
-    number = _newest(path)
-    for _ in range(TRIES):
-        try:
-            return read_generation(path, number)
-        except BundleError:
-            before, number = number, _newest(path)
-            if number == before:
-                raise
-    raise BusyError(f"{path} changes faster than it can be read", fix="try again")
+    return _of_newest(path, read_generation)
 
 
 def read_config(path: Path) -> BundleConfig:
@@ -95,7 +91,7 @@ def read_config(path: Path) -> BundleConfig:
         BundleError: If there is none, or it is damaged, or a newer sdlora wrote it.
         StorageError: If it cannot be read.
     """
-    return _read_config(path, _newest(path))
+    return _of_newest(path, _read_config)
 
 
 def read_generation(path: Path, number: int) -> Bundle:
@@ -138,9 +134,9 @@ def commit_lesson(
     if parent_generation is None:
         _check_free(path)
         return _commit(path, description, data, parent=None, previous=None)
-    if _newest(path) != parent_generation:
+    parent = read_config(path)
+    if parent.generation != parent_generation:
         raise _conflict(path)
-    parent = _read_config(path, parent_generation)
     lessons = len(description.tasks) - len(parent.tasks)
     previous = parent_generation if lessons > 0 else parent.previous if lessons == 0 else None
     return _commit(path, description, data, parent=parent_generation, previous=previous)
@@ -165,7 +161,7 @@ def undo(path: Path) -> BundleConfig:
         parent = _read_config(path, newest)
         names, target = parent.classes, parent.previous
     except BundleError:
-        target = max((number for number in _generations(path) if number < newest), default=None)
+        target = _kept_before(path, newest)
     if target is None:
         raise BundleError(f"{path} keeps no state before its last lesson", expected="a lesson that was not undone yet")
     earlier = read_generation(path, target)
@@ -213,13 +209,9 @@ def _create(path: Path, generation: int, document: bytes, *, like: Path) -> None
     """Create the file of a generation: the commit.
 
     Raises:
-        BusyError: If others have gone on; where they have even swept this number, it was free, and is given back.
+        BusyError: If another writer has created it.
     """
-    file = _file(path, generation)
-    if not write_new(file, document, like=like):
-        raise _conflict(path)
-    if _newest(path) != generation:
-        file.unlink()
+    if not write_new(_file(path, generation), document, like=like):
         raise _conflict(path)
 
 
@@ -246,16 +238,31 @@ def _sweep(path: Path, newest: BundleConfig) -> None:
     """
     with storage_errors(path):
         for number in _generations(path):
-            if number < newest.generation and number != newest.previous:
-                _file(path, number).unlink(missing_ok=True)
+            file = _file(path, number)
+            if number < newest.generation and number != newest.previous and file.stat().st_size:
+                write_atomic(file, b"")
         used = {newest.weights.file}
         for number in _generations(path):
             with suppress(BundleError):
                 used.add(_read_config(path, number).weights.file)
         committed = _file(path, newest.generation).stat().st_mtime_ns
-        for file in path.glob("model-*.safetensors"):
-            if file.name not in used and file.stat().st_mtime_ns < committed:
-                file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another writer has gone on, and sweeps too
+            for file in path.glob("model-*.safetensors"):
+                if file.name not in used and file.stat().st_mtime_ns < committed:
+                    file.unlink()
+
+
+def _of_newest(path: Path, read: Callable[[Path, int], T]) -> T:
+    """Return what `read` makes of the newest generation; where that is swept meanwhile, look again."""
+    number = _newest(path)
+    for _ in range(TRIES):
+        try:
+            return read(path, number)
+        except BundleError:
+            before, number = number, _newest(path)
+            if number == before:
+                raise
+    raise BusyError(f"{path} changes faster than it can be read", fix="try again")
 
 
 def _generations(path: Path) -> list[int]:
@@ -275,6 +282,12 @@ def _newest(path: Path) -> int:
         raise BundleError(f"{path} does not exist", expected="a folder written by sdlora learn")
     what = "is not a bundle: it holds no history" if path.is_dir() else "is not a model folder"
     raise BundleError(f"{path} {what}", expected="a folder written by sdlora learn")
+
+
+def _kept_before(path: Path, number: int) -> int | None:
+    """Return the newest generation before another one that is kept."""
+    kept = [n for n in _generations(path) if n < number and _file(path, n).stat().st_size]
+    return max(kept, default=None)
 
 
 def _file(path: Path, number: int) -> Path:
@@ -330,8 +343,8 @@ def _damage(path: Path, number: int) -> Iterator[None]:
     except (ValueError, OverflowError) as error:
         if isinstance(error, SDLoRAError):
             raise
-        has_earlier = any(other < number for other in _generations(path))
-        fix = f"sdlora learn {path} --undo restores the state before the last lesson" if has_earlier else None
+        is_kept = _kept_before(path, number) is not None
+        fix = f"sdlora learn {path} --undo restores the state before the last lesson" if is_kept else None
         raise BundleError(printable(str(error)), fix=fix) from error
 
 

@@ -1,0 +1,115 @@
+"""B1, B6, C1, C3, C4: readers and writers at once, with and without locks, and writers that are killed."""
+
+import signal
+
+import pytest
+from bundle import writers
+from bundles import contents, description, tensors
+
+from sdlora.bundle import commit_lesson, read_bundle, read_config, writing
+from sdlora.errors import BundleError, BusyError
+
+GENERATIONS = 300
+READERS = 4
+
+
+@pytest.fixture
+def shop(tmp_path):
+    path = tmp_path / "shop"
+    commit_lesson(path, writers.lesson(1), tensors(1), parent_generation=None)
+    return path
+
+
+@pytest.mark.slow
+def test_b1_readers_see_one_generation_whole(shop, server):
+    """C4 too: half of the readers sleep between a description and its weights, and swept files are looked up again."""
+    pairs = [server.Pipe(duplex=False) for _ in range(READERS)]
+    pauses = [0.0, 0.0, 0.002, 0.002]
+    readers = [
+        server.Process(target=writers.read_many, args=(shop, GENERATIONS, pause, theirs), daemon=True)
+        for pause, (_, theirs) in zip(pauses, pairs, strict=True)
+    ]
+    for reader in readers:
+        reader.start()
+    with writers.begun(server, writers.commit_many, shop, GENERATIONS) as (_, messages):
+        assert messages.recv() == GENERATIONS
+    seen = [ours.recv() for ours, _ in pairs]
+    assert all(isinstance(count, int) and count > 1 for count in seen), seen
+    assert writers.is_consistent(shop) == GENERATIONS
+
+
+@pytest.mark.slow
+def test_c3_no_lesson_is_lost_without_locks(shop, server):
+    pairs = [server.Pipe(duplex=False) for _ in range(8)]
+    processes = [server.Process(target=writers.compete, args=(shop, 40, theirs), daemon=True) for _, theirs in pairs]
+    for process in processes:
+        process.start()
+    counts = [ours.recv() for ours, _ in pairs]
+    assert all(isinstance(count, int) for count in counts), counts
+    assert read_bundle(shop).config.generation == 1 + sum(counts)
+    assert sum(counts) >= 40
+    assert not list(shop.rglob("*.partial"))
+
+
+def test_c1_with_the_lock_the_second_writer_is_refused_at_once(shop):
+    import threading
+
+    refused = []
+
+    def enter():
+        try:
+            with writing(shop):
+                pass
+        except BusyError as error:
+            refused.append(error.exit_code)
+
+    with writing(shop):
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+    assert refused == [4]
+
+
+@pytest.mark.slow
+def test_b6_a_writer_that_is_killed_leaves_the_old_bundle_or_the_new_one(shop, server, tmp_path):
+    """Killed before every call of the operating system in turn, until a commit needs no more calls."""
+    commit_lesson(shop, writers.lesson(2), tensors(2), parent_generation=1)
+    outcomes = []
+    for call in range(100):
+        before, generation = contents(shop), read_config(shop).generation
+        process = server.Process(target=writers.commit_and_die, args=(shop, call))
+        process.start()
+        process.join(60)
+        found = read_bundle(shop)
+        is_new = found.config.generation == generation + 1
+        outcomes.append(is_new)
+        assert is_new or found.config.generation == generation
+        if not is_new:
+            assert {name: data for name, data in contents(shop).items() if name in before} == before
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        with writing(shop):  # the next writer sweeps
+            assert not list(shop.rglob("*.partial"))
+        commit_lesson(shop, writers.lesson(call), tensors(call), parent_generation=read_config(shop).generation)
+    assert process.exitcode == 0
+    assert False in outcomes
+    assert outcomes.count(True) > 1
+    assert sum(name.startswith("model-") for name in contents(shop)) <= 2
+
+
+@pytest.mark.slow
+def test_a_killed_start_can_be_started_again(server, tmp_path):
+    for call in range(100):
+        path = tmp_path / f"{call}"
+        process = server.Process(target=writers.begin_and_die, args=(path, call))
+        process.start()
+        process.join(60)
+        try:
+            assert read_bundle(path).config.generation == 1
+        except BundleError:
+            commit_lesson(path, description(("a", "b")), tensors(), parent_generation=None)
+            assert read_bundle(path).config.generation == 1
+        if process.exitcode == 0:
+            return
+    pytest.fail("a commit never ends")

@@ -1,0 +1,108 @@
+"""What child processes of these tests do to bundles; forked from a server that has everything imported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from bundles import description, tensors
+from reliability.faults import Calls
+
+from sdlora import files
+from sdlora.bundle import Description, commit_lesson, folder, read_bundle, read_config
+from sdlora.errors import BusyError
+
+
+def lesson(generation: int) -> Description:
+    """Return a description whose only record carries the number of its generation."""
+    known = description(("a", "b"))
+    return known.model_copy(update={"seed": generation})
+
+
+def is_consistent(path: Path) -> int:
+    """Read a bundle, check that the weights are those of the generation read, and return its number."""
+    bundle = read_bundle(path)
+    assert {float(value.flatten()[0]) for value in bundle.tensors.values()} == {float(bundle.config.seed)}
+    return bundle.config.generation
+
+
+def commit_many(path: Path, count: int, parent: Connection) -> None:
+    """Commit generation after generation."""
+    for number in range(read_config(path).generation + 1, count + 1):
+        commit_lesson(path, lesson(number), tensors(number), parent_generation=number - 1)
+        time.sleep(0.003)  # a reader shall have a chance
+    parent.send(count)
+
+
+def read_many(path: Path, last: int, pause: float, parent: Connection) -> None:
+    """Read until the last generation is there; sleep between description and weights; tell how many were seen."""
+    real = folder.read_bytes
+
+    def slow(file: Path) -> bytes:
+        time.sleep(pause)
+        return real(file)
+
+    folder.read_bytes = slow  # type: ignore[attr-defined]
+    seen = set()
+    try:
+        while last not in seen:
+            seen.add(is_consistent(path))
+    except BaseException as error:
+        parent.send(repr(error))
+        return
+    parent.send(len(seen))
+
+
+def compete(path: Path, tries: int, parent: Connection) -> None:
+    """Commit from whatever is there, without any lock; tell how often it worked, and if anything else went wrong."""
+    done = 0
+    try:
+        for _ in range(tries):
+            with contextlib.suppress(BusyError):
+                generation = read_config(path).generation
+                commit_lesson(path, lesson(done), tensors(done), parent_generation=generation)
+                done += 1
+    except BaseException as error:
+        parent.send(repr(error))
+        return
+    parent.send(done)
+
+
+def commit_and_die(path: Path, call: int) -> None:
+    """Commit the next generation, and be killed before call number `call` of the operating system, from 0."""
+    generation = read_config(path).generation
+    _die_before(call)
+    commit_lesson(path, lesson(1000 + call), tensors(1000 + call), parent_generation=generation)
+    os._exit(0)
+
+
+def begin_and_die(path: Path, call: int) -> None:
+    """Begin a bundle, and be killed before call number `call` of the operating system, from 0."""
+    _die_before(call)
+    commit_lesson(path, description(("a", "b")), tensors(), parent_generation=None)
+    os._exit(0)
+
+
+def _die_before(call: int) -> None:
+    def before(number: int, _: str) -> None:
+        if number == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    files.os = Calls(before)  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def begun(server: object, target: object, *arguments: object) -> Iterator[tuple[object, Connection]]:
+    """Start a child and give it with the end of a pipe on which it answers."""
+    ours, theirs = server.Pipe(duplex=False)  # type: ignore[attr-defined]
+    process = server.Process(target=target, args=(*arguments, theirs), daemon=True)  # type: ignore[attr-defined]
+    process.start()
+    theirs.close()
+    yield process, ours
+    process.join(60)
+    assert process.exitcode == 0
