@@ -30,7 +30,7 @@ from sdlora.learner.measure import answers
 from sdlora.learner.merged import merged_model
 from sdlora.learner.names import renamed
 from sdlora.learner.pictures import as_many, as_pixels
-from sdlora.learner.state import State, make_method, restore
+from sdlora.learner.state import State, check_named, make_method, restore
 from sdlora.learner.storage import Origin, earlier_state, store
 from sdlora.learner.summary import summary
 from sdlora.learner.teaching import Wishes, teach
@@ -69,6 +69,7 @@ class Learner:
     ) -> None:
         made = make_method(method, _as_backbone(backbone), method_options, seed)
         self._begin(State.of(made, None), method, method_options, device, seed)
+        self._is_named = backbone is None or isinstance(backbone, str)
 
     def _begin(self, state: State, name: str, options: Mapping[str, Any], device: str, seed: int) -> None:
         kind = choose_device(device)
@@ -78,6 +79,7 @@ class Learner:
         self._state = State.of(state.method, state.description)
         self._earlier: State | None = None
         self._origin: Origin | None = None
+        self._is_named = True
         self._teaching = threading.Lock()
 
     @property
@@ -362,10 +364,14 @@ class Learner:
         Raises:
             BundleError: If the bundle that is there holds other lessons.
             BusyError: If another process is teaching it.
+            ConfigError: If no name leads to the backbone, so that nobody could load the bundle.
             StorageError: If it cannot be written; what was there is intact.
             NotTaughtError: Before the first lesson.
         """
         folder = Path(path)
+        if not self._is_named:
+            check_named(self.backbone)
+            self._is_named = True
         self._origin = store(folder, self._taught(), self._earlier, self._origin)
         return folder
 

@@ -107,6 +107,24 @@ def restore(description: Description, tensors: Mapping[str, Tensor]) -> Method:
     return method.eval()
 
 
+def check_named(backbone: Backbone) -> None:
+    """Refuse a backbone that its name does not lead to: a bundle stores what was learned, and the name of the rest.
+
+    Raises:
+        ConfigError: If it is such a one.
+    """
+    try:
+        is_named = load_backbone(backbone.name).sha256 == backbone.sha256
+    except ConfigError:
+        is_named = False
+    if not is_named:
+        raise ConfigError(
+            f'the backbone "{backbone.name}" cannot be loaded again by its name, and a bundle stores only the name',
+            expected="a name from sdlora list backbones, with the weights that belong to it",
+            fix="keep learner.merge(), which is the whole model",
+        )
+
+
 def begins_task(record: TaskRecord) -> bool:
     """Whether a lesson was a task to the method: one with new classes that were not just written into the head."""
     return bool(record.classes) and not record.is_imprinted
