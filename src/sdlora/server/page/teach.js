@@ -168,6 +168,7 @@ function draftView(api) {
   async function go() {
     start.disabled = true;
     try {
+      await Promise.all([...cards.values()].map((card) => card.settle()));
       await ask("POST", api.url("/start"));
       await api.reload();
     } catch (error) {
@@ -215,6 +216,7 @@ function draftView(api) {
 function classCard(api, key) {
   const thumbs = new Map(); // by number of the picture
   let timer = null;
+  let sent = Promise.resolve(); // the name on its way to the server
   let isRecording = false;
   const name = h("input", { class: "title", maxlength: "200", autocomplete: "off", placeholder: "Name of the class", "aria-label": "Name of the class", oninput: rename, onblur: () => timer && send() });
   const flaw = h("p", { class: "trouble", role: "alert" });
@@ -241,9 +243,13 @@ function classCard(api, key) {
     timer = setTimeout(send, TYPING_PAUSE);
   }
 
-  async function send() {
+  function send() {
     clearTimeout(timer);
     timer = null;
+    sent = store();
+  }
+
+  async function store() {
     try {
       await ask("PATCH", api.url(`/classes/${key}`), { json: { name: name.value } });
       await api.reload();
@@ -349,7 +355,13 @@ function classCard(api, key) {
     meter.hidden = total === 0;
   }
 
-  return { element, update, focus: () => name.focus(), leave: () => { release(); closeCamera(video); video.hidden = true; } };
+  /** Wait until the server knows the name as it stands. */
+  function settle() {
+    if (timer) send();
+    return sent;
+  }
+
+  return { element, update, settle, focus: () => name.focus(), leave: () => { release(); closeCamera(video); video.hidden = true; } };
 }
 
 function runningView(api) {
