@@ -13,6 +13,20 @@ HEAD = 193  # weights and bias of one class
 ADAPTERS = {"finetune": 2_700_000, "joint": 2_700_000, "lora": 36_864}
 SECONDS = {"sdlora": 210, "lora": 190, "finetune": 305, "joint": 420}
 
+COST = {
+    "format": 1,
+    "measured_on": "run",
+    "rehearsal_free": True,
+    "one_pass": True,
+    "end_to_end": True,
+    "kept_bytes": {"samples": 0, "features": 0, "statistics": 0},
+    "passes": 1.0,
+    "flops": 1000,
+    "plain_flops": 1000,
+    "prediction_seconds": 0.002,
+    "plain_prediction_seconds": 0.002,
+}
+
 
 @dataclass
 class MadeUp:
@@ -34,6 +48,8 @@ class MadeUp:
         hits: list[list[int]] | None = None,
         manifest: dict[str, Any] | None = None,
         recipe: dict[str, Any] | None = None,
+        cost: dict[str, Any] | None = None,
+        confusion: list[list[int]] | None = None,
         **options: Any,
     ) -> Path:
         """Add a finished run.
@@ -46,6 +62,8 @@ class MadeUp:
             hits: Right answers among 100 images of each group, instead of drawing them.
             manifest: Keys that replace those of the manifest.
             recipe: Sections that replace those of the recipe.
+            cost: Keys that replace those of a plain classifier's costs; without it there is no file of costs.
+            confusion: Images of each class taken for each class; without it there is no file of them.
             options: Options of the method.
         """
         folder = self.root / self.stream / (name or method) / f"seed{seed}"
@@ -58,6 +76,10 @@ class MadeUp:
         (folder / "manifest.json").write_text(json.dumps(content))
         (folder / "matrix.json").write_text(json.dumps(matrix))
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        if cost is not None:
+            (folder / "cost.json").write_text(json.dumps(COST | cost))
+        if confusion is not None:
+            (folder / "confusion.json").write_text(json.dumps({"format": 1, "counts": confusion}))
         text = "\n".join(_toml(name, table) for name, table in tables.items())
         (folder / "recipe.toml").write_text(text, encoding="utf-8", errors="replace")
         return folder

@@ -64,3 +64,19 @@ def test_its_own_page_is_replaced(sdlora, runs, workplace):
     page = (workplace / "report.html").read_bytes()
     assert sdlora("report", "runs").code == 0
     assert (workplace / "report.html").read_bytes() == page
+
+
+def test_costs_can_be_measured_afterwards(sdlora, runs, workplace):
+    keys = ("rehearsal_free", "one_pass", "end_to_end", "passes", "flops")
+    measured = [[row[key] for key in keys] for row in sdlora("report", "runs", "--json").json]
+    for path in workplace.rglob("cost.json"):
+        path.unlink()
+    answer = sdlora("report", "runs", "--json")
+    assert all(row[key] is None for row in answer.json for key in keys)
+    answer = sdlora("report", "runs", "--json", "--measure")
+    assert answer.err.count("on made-up pictures: ") == 2
+    assert [[row[key] for key in keys] for row in answer.json] == measured
+    assert len(list(workplace.rglob("cost.json"))) == 2
+    again = sdlora("report", "runs", "--json", "--measure")
+    assert "made-up" not in again.err
+    assert again.json == answer.json

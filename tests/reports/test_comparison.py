@@ -127,3 +127,14 @@ def test_facts_of_methods_that_are_not_installed_are_unknown(small):
     assert known.facts.rehearsal_free
     assert unknown.facts is None
     assert not unknown.is_joint
+
+
+def test_costs_are_those_of_a_run_that_measured_itself(small):
+    small.add("lora", 0, cost={"measured_on": "made-up pictures", "passes": 3.0, "prediction_seconds": 0.002})
+    small.add("lora", 1, cost={"passes": 1.0, "prediction_seconds": 0.004})
+    small.add("lora", 2, cost={"passes": 1.0, "prediction_seconds": 0.012})
+    small.add("sdlora", 0)
+    measured, other = sorted(comparisons(small)[0].ranked, key=lambda entry: entry.label)
+    assert (measured.cost.measured_on, measured.cost.passes) == ("run", 1.0)
+    assert measured.time_ratio == pytest.approx(2.0)
+    assert (other.cost, other.time_ratio) == (None, None)

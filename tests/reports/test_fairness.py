@@ -97,3 +97,20 @@ def test_classes_seen_in_pretraining(tmp_path):
 def test_short_hash():
     assert short_hash("41bf9c1e" + "0" * 56) == "41bf9c1e"
     assert short_hash(None) == "unknown"
+
+
+def test_measurements_that_contradict_the_declaration_are_named(small):
+    two_methods(small, cost={"one_pass": False, "rehearsal_free": False})
+    small.add("l2p", 0, cost={"one_pass": True, "end_to_end": False})
+    small.add("l2p", 1)
+    assert sorted(found(small)) == [
+        "small_2: l2p declares no for one pass, measured is yes.",
+        "small_2: sdlora declares yes for one pass, measured is no.",
+        "small_2: sdlora declares yes for rehearsal-free, measured is no.",
+    ]
+
+
+def test_a_method_from_elsewhere_declares_nothing(small):
+    for seed in (0, 1):
+        small.add("from_elsewhere", seed, cost={"one_pass": False})
+    assert found(small) == []

@@ -118,6 +118,26 @@ def test_the_table_opens_its_seeds(full, outline):
         assert f"seed {run.seed} {100 * float(accuracy):.1f}" in text
 
 
+def test_properties_and_costs_are_measured_and_absent_where_nobody_measured(small):
+    small.add("sdlora", 0, cost={"flops": 3100, "one_pass": False}, hits=[[90], [80, 80]])
+    small.add("lora", 0, hits=[[90], [60, 60]])
+    page = render_page(load_runs([small.root]))
+    rows = re.findall(r"<tr>\n<th scope=\"row\" data-value=.*?</tr>", page, re.DOTALL)
+    found = [re.findall(r"<td[^>]*>(?:<span[^>]*>)?([^<]*)", row)[-4:] for row in rows]
+    assert found == [["3.10 ×", "yes", "no", "yes"], ["–", "–", "–", "–"]]
+    assert "sdlora declares yes for one pass, measured is no." in page
+
+
+def test_classes_stand_after_what_is_inside(small):
+    small.add("sdlora", 0, confusion=[[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0], [0, 0, 0, 4]])
+    small.add("lora", 0)
+    outline = Outline(render_page(load_runs([small.root])))
+    classes = [attributes.get("class") for attributes in outline.all("section")]
+    assert classes[-4:] == ["inside", "classes", "paper", "repeat"]
+    assert any(text.startswith("sdlora takes 25.0") for text in outline.texts)
+    assert "After the last task, among all classes; summed over 1 run." in outline.texts
+
+
 def test_what_wins_is_bold_and_joint_training_is_not_ranked(page):
     assert page.count('class="number best"') == 3
     assert '<tr class="bound">' in page
@@ -218,11 +238,13 @@ def page_with(folder, name):
     classes = [f"{name} {k}" for k in range(4)]
     stream = {"name": name, "digest": name, "classes": classes, "tasks": [classes[:2], classes[2:]]}
     texts = {"device": name, "dtype": name, "sdlora": name, "versions": {name: name}, "hardware": {name: name}}
+    counts = [[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0], [0, 0, 0, 4]]
     for method, folder_name, last in (("sdlora", "a", 80), (name, "b", 60)):
         for seed in (0, 1):
             path = made.add(
                 method, seed, name=folder_name, hits=[[90], [80, last - seed]], manifest={"stream": stream, **texts},
                 recipe={"stream": {"dataset": name, name: name}}, preset=name,
+                cost={"one_pass": False}, confusion=counts,
             )  # fmt: skip
             (path / "recipe.toml").write_text(f"# {name}", encoding="utf-8", errors="replace")
     made.add("lora", 0, hits=[[90]], manifest={"stream": stream, "status": "stopped", **texts})

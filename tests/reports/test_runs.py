@@ -149,3 +149,31 @@ def test_last_day(small):
     small.add("lora", 2, manifest={"status": "running", "finished": None})
     assert last_day(load_runs([small.root])) == "2026-11-02"
     assert last_day([]) is None
+
+
+def test_costs_and_confusions_may_be_absent(small):
+    (bare,) = load_runs([small.add("lora", 0)])
+    assert (bare.cost, bare.confusion) == (None, None)
+    counts = [[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0], [1, 1, 1, 1]]
+    (run,) = load_runs([small.add("lora", 1, cost={"passes": 2.5}, confusion=counts)])
+    assert run.cost.passes == 2.5
+    assert run.confusion == counts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("cost.json", "{", "cost.json is damaged: Expecting property name"),
+        ("cost.json", '{"format": 1}', "measured_on: Field required"),
+        ("confusion.json", '{"format": 2, "counts": []}', "format"),
+        ("confusion.json", '{"format": 1, "counts": [[1, 2], [3, 4]]}', "it has 2 rows of"),
+        ("confusion.json", '{"format": 1, "counts": [[-1]]}', "counts.0.0"),
+    ],
+)
+def test_damaged_costs_and_confusions_are_named(small, name, content, words):
+    folder = small.add("lora", 0)
+    (folder / name).write_text(content)
+    with pytest.raises(RunError) as caught:
+        load_runs([folder])
+    assert f"{name} is damaged" in caught.value.what
+    assert words in caught.value.what

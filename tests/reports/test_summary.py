@@ -46,3 +46,28 @@ def test_unfinished_runs_are_listed(small):
     path = small.add("lora", 1, hits=[[90]], manifest={"status": "stopped"})
     (row,) = summarise(load_runs([small.root]))
     assert (row["seeds"], row["unfinished"]) == (1, [str(path)])
+
+
+def test_properties_are_measured_and_not_declared(small):
+    kept = {"samples": 0, "features": 8, "statistics": 32}
+    small.add("sdlora", 0, cost={"rehearsal_free": False, "kept_bytes": kept, "passes": 2.0, "flops": 2500})
+    (row,) = summarise(load_runs([small.root]))
+    assert (row["rehearsal_free"], row["one_pass"], row["end_to_end"]) == (False, True, True)
+    assert (row["kept_bytes"], row["passes"], row["flops"]) == (40, 2.0, 2500)
+    assert (row["flops_ratio"], row["time_ratio"]) == (2.5, 1.0)
+
+
+def test_what_nobody_measured_is_null(small):
+    small.add("sdlora", 0)
+    (row,) = summarise(load_runs([small.root]))
+    keys = ("rehearsal_free", "one_pass", "end_to_end", "kept_bytes", "passes", "flops", "flops_ratio", "time_ratio")
+    assert [row[key] for key in (*keys, "hardest_classes", "confused_pairs")] == [None] * 10
+
+
+def test_classes_are_part_of_the_document(small):
+    small.add("lora", 0, confusion=[[3, 1, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0], [0, 0, 0, 4]])
+    (row,) = summarise(load_runs([small.root]))
+    (pair,) = row["confused_pairs"]
+    assert (pair["share"], pair["images"]) == (0.25, 1)
+    assert row["hardest_classes"][0] == {"name": pair["true"], "accuracy": 0.75, "images": 4}
+    assert json.loads(json.dumps(row)) == row

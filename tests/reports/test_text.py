@@ -10,6 +10,8 @@ from sdlora.reports.text import (
     points,
     printable,
     short_count,
+    size,
+    times,
 )
 
 
@@ -68,3 +70,16 @@ def test_lists_and_plurals():
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert (plural(1, "seed"), plural(3, "seed")) == ("1 seed", "3 seeds")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(None, "–"), (0, "0 B"), (999, "999 B"), (1536, "1.54 kB"), (999_700, "1 MB"), (14_200_000, "14.2 MB"),
+     (816_000_000, "816 MB"), (2.5e9, "2.5 GB")],
+)  # fmt: skip
+def test_size(count, text):
+    assert size(count) == text
+
+
+def test_times():
+    assert [times(ratio) for ratio in (None, 1, 20.264)] == ["–", "1.00 ×", "20.26 ×"]

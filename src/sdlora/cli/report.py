@@ -22,8 +22,13 @@ Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders,
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page goes.")]
 
 
+Measure = Annotated[
+    bool, typer.Option("--measure", help="First measure what methods cost whose runs do not tell; they gain cost.json.")
+]
+
+
 @with_console
-def report(console: Console, runs: Runs, *, out: Out = Path("report.html")) -> int:
+def report(console: Console, runs: Runs, *, out: Out = Path("report.html"), measure: Measure = False) -> int:
     """Compare finished runs in a table and a page.
 
     Mean and deviation over seeds, differences with their intervals; what makes a comparison unfair is said.
@@ -31,6 +36,8 @@ def report(console: Console, runs: Runs, *, out: Out = Path("report.html")) -> i
     from sdlora import reports
 
     loaded = reports.load_runs(runs)
+    if measure and measure_missing(console, loaded):
+        loaded = reports.load_runs(runs)
     comparisons = reports.compare(loaded)
     rows = reports.summarise(loaded)
     for warning in reports.warnings(comparisons):
@@ -46,6 +53,16 @@ def report(console: Console, runs: Runs, *, out: Out = Path("report.html")) -> i
             console.result(line)
     console.result(f"Page: {page} ({page.stat().st_size / 1000:.0f} kB, one file)")
     return 0
+
+
+def measure_missing(console: Console, runs: list[Run]) -> int:
+    """Measure every method of which no run tells its costs; return how many there were."""
+    from sdlora import reports
+
+    entries = [entry for comparison in reports.compare(runs) for entry in comparison.entries if entry.cost is None]
+    for entry in entries:
+        console.note(f"Measured {entry.label} on made-up pictures: {reports.measure_entry(entry)}")
+    return len(entries)
 
 
 def write_page(runs: list[Run], path: Path) -> Path:

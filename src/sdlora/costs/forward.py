@@ -10,21 +10,20 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
-from sdlora.adapters.merge import merge_, unmerge_
+from sdlora.adapters.merge import merge_, merged
 from sdlora.backbones.vit import Backbone
 from sdlora.methods.base import Method
 
 
 @contextmanager
 def as_served(method: Method) -> Iterator[None]:
-    """Let a method predict as it does in use: in evaluation mode, and merged if it can be."""
+    """Let a method predict as it does in use: in evaluation mode, with its adapters merged."""
     was_training = method.training
     method.eval()
-    adapters = merge_(method.backbone.model) if method.mergeable else {}
     try:
-        yield
+        with merged(method.backbone):
+            yield
     finally:
-        unmerge_(method.backbone.model, adapters)
         method.train(was_training)
 
 

@@ -3,6 +3,7 @@
 from sdlora.reports.comparison import Comparison, Entry, compare
 from sdlora.reports.fairness import warnings
 from sdlora.reports.findings import answer, differences, headline
+from sdlora.reports.measuring import measure_entry
 from sdlora.reports.page import write_page
 from sdlora.reports.readme_figure import figure_for_readme
 from sdlora.reports.runs import Run, load_runs
@@ -19,6 +20,7 @@ __all__ = [
     "figure_for_readme",
     "headline",
     "load_runs",
+    "measure_entry",
     "render_table",
     "summarise",
     "to_csv",

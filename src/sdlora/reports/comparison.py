@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from sdlora.methods import METHODS, Facts
 from sdlora.metrics import AccuracyMatrix, acc
-from sdlora.reports.records import BackboneRecord
+from sdlora.reports.records import BackboneRecord, CostFile
 from sdlora.reports.runs import Run
 from sdlora.reports.spread import Difference, mean_std, paired_difference
 from sdlora.reports.text import printable
@@ -43,8 +43,21 @@ class Entry:
 
     @property
     def facts(self) -> Facts | None:
-        """What is true of the method by construction; None if this installation does not know it."""
+        """What the method declares; None if this installation does not know it."""
         return METHODS.get(self.method).facts if self.method in METHODS else None
+
+    @property
+    def cost(self) -> CostFile | None:
+        """What was measured of the method, on a run if any did so; None if nobody measured it."""
+        found = [run.cost for run in self.runs if run.cost is not None]
+        return min(found, key=lambda cost: cost.measured_on != "run", default=None)
+
+    @property
+    def time_ratio(self) -> float | None:
+        """Time of a prediction in times of the plain backbone's, median over the runs that measured it."""
+        costs = [run.cost for run in self.runs if run.cost is not None]
+        ratios = [cost.prediction_seconds / cost.plain_prediction_seconds for cost in costs]
+        return median(ratios) if ratios else None
 
     @property
     def matrices(self) -> list[AccuracyMatrix]:

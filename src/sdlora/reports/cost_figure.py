@@ -10,7 +10,7 @@ from sdlora.reports.charts import HALF, NARROW, Dot, scatter_chart
 from sdlora.reports.comparison import Comparison, Entry
 from sdlora.reports.figures import Figure, Looks, Panel
 from sdlora.reports.spread import mean_std
-from sdlora.reports.text import duration, parameters, plus_minus, short_count
+from sdlora.reports.text import duration, parameters, plus_minus, short_count, size, times
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,30 @@ _MINUTES = _Cost(
     lambda minutes: duration(None if minutes is None else 60 * minutes),
     lambda minutes: f"{minutes:g}",
 )
+_TEST = _Cost(
+    "operations at test, times the plain backbone",
+    lambda entry: None if (cost := entry.cost) is None else cost.flops / cost.plain_flops,
+    times,
+    lambda ratio: f"{ratio:g}",
+)
+_TEST_TIME = _Cost("time of a prediction", lambda entry: entry.time_ratio, times, lambda ratio: f"{ratio:g}")
+_KEPT = _Cost(
+    "kept of old data",
+    lambda entry: None if (cost := entry.cost) is None else sum(cost.kept_bytes.values()),
+    size,
+    size,
+)
 
 
 def cost_figure(comparison: Comparison, looks: Looks) -> Figure | None:
-    """Draw accuracy against stored parameters and against training time."""
+    """Draw accuracy against stored parameters, training time, and the operations of a prediction."""
     if len(comparison.entries) < 2:
         return None
-    panels = [panel for cost in (_STORED, _MINUTES) if (panel := _panel(comparison, looks, cost))]
+    panels = [panel for cost in (_STORED, _MINUTES, _TEST) if (panel := _panel(comparison, looks, cost))]
     if not panels:
         return None
-    costs = (_STORED, _TRAINED, _MINUTES)
-    header = ("method", "Acc, %", "stored", "trained", "time")
+    costs = (_STORED, _TRAINED, _MINUTES, _TEST, _TEST_TIME, _KEPT)
+    header = ("method", "Acc, %", "stored", "trained", "time", "operations at test", "time at test", "kept of old data")
     rows = [
         (entry.label, plus_minus(*entry.mean_std(acc)), *(cost.text(cost.of(entry)) for cost in costs))
         for entry in comparison.entries
@@ -57,6 +70,10 @@ def cost_figure(comparison: Comparison, looks: Looks) -> Figure | None:
         "Up and to the left is better. Stored: what a finished run adds to the backbone, its head included. "
         "Whiskers: one standard deviation over seeds."
     )
+    if any(entry.cost for entry in comparison.entries):
+        caption += (
+            " A prediction is measured beside the same backbone with nothing but a linear head; adapters are merged."
+        )
     return Figure("cost", "What the accuracy costs.", caption, tuple(panels), header, tuple(rows))
 
 

@@ -23,7 +23,7 @@ def warnings(comparisons: Iterable[Comparison]) -> list[str]:
     for comparison in comparisons:
         lines += [_left_out(run) for run in comparison.unfinished]
         lines += disagreements(comparison)
-        lines += _spread(comparison) + _times(comparison) + _pretraining(comparison)
+        lines += _spread(comparison) + _times(comparison) + _pretraining(comparison) + _unlike_declared(comparison)
     return list(dict.fromkeys(lines))
 
 
@@ -101,6 +101,22 @@ def _pretraining(comparison: Comparison) -> list[str]:
     if known and any(tag in comparison.backbone.name for tag in ("in21k", "in1k")):
         return [f"{comparison.stream}: the backbone has seen these classes in pretraining: {known[0]}."]
     return []
+
+
+def _unlike_declared(comparison: Comparison) -> list[str]:
+    """Compare the three properties as they were measured with what the method says of itself."""
+    claims = ("rehearsal_free", "one_pass", "end_to_end")
+    lines = []
+    for entry in comparison.entries:
+        cost, facts = entry.cost, entry.facts
+        if cost is None or facts is None:
+            continue
+        for claim in claims:
+            if getattr(cost, claim) != (declared := getattr(facts, claim)):
+                name = claim.replace("_", "-") if claim != "one_pass" else "one pass"
+                said, found = ("yes", "no") if declared else ("no", "yes")
+                lines.append(f"{comparison.stream}: {entry.label} declares {said} for {name}, measured is {found}.")
+    return lines
 
 
 def short_hash(sha256: str | None) -> str:

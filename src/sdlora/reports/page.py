@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from sdlora.files import write_atomic
 from sdlora.metrics import aaa, acc, forgetting
 from sdlora.reports import text
 from sdlora.reports.charts import Look, looks, swatch
+from sdlora.reports.classes import ClassFindings, class_findings, title_of_classes
 from sdlora.reports.comparison import Comparison, Entry, compare
 from sdlora.reports.cost_figure import cost_figure
 from sdlora.reports.environment import asset, page_environment, page_style
@@ -43,7 +45,7 @@ class Line:
     """
 
     entry: Entry
-    values: dict[str, float | None]
+    values: dict[str, Any]
     bold: frozenset[str]
     behind: str
 
@@ -58,6 +60,7 @@ class Section:
     lines: tuple[Line, ...]
     csv: str
     figures: tuple[Figure, ...]
+    classes: dict[str, ClassFindings]
     paper: BesidePaper
 
 
@@ -79,6 +82,9 @@ def render_page(runs: Sequence[Run]) -> str:
         "tied": _tied,
         "parameters": text.parameters,
         "duration": text.duration,
+        "size": text.size,
+        "times": text.times,
+        "title_of_classes": title_of_classes,
         "printable": _printable_lines,
     }
     return environment.get_template("page.html").render(
@@ -122,6 +128,7 @@ def _section(comparison: Comparison, look: dict[str, Look]) -> Section:
         tuple(lines),
         "data:text/csv;charset=utf-8," + quote(to_csv(rows)),
         tuple(figure for make in _FIGURES if (figure := make(comparison, look))),
+        {entry.label: found for entry in comparison.entries if (found := class_findings(entry))},
         beside_paper(comparison),
     )
 
@@ -133,7 +140,7 @@ def _behind(comparison: Comparison, entry: Entry) -> str:
         return text.DASH
     if gap.low is None or gap.high is None:
         return text.points(gap.mean)
-    return f"{text.points(gap.mean)} [{text.points(gap.low)}, {text.points(gap.high)}]"
+    return f"{text.points(gap.mean)} [{text.points(gap.low)},\N{NO-BREAK SPACE}{text.points(gap.high)}]"
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:

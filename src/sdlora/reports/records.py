@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 
 class Record(BaseModel):
@@ -62,6 +62,29 @@ class TaskRow(Record):
     trained_parameters: int | None = None
     stored_parameters: int | None = None
     method: dict[str, float | list[float | None] | None] = {}
+
+
+class CostFile(Record):
+    """``cost.json``: what `sdlora.costs` measured; times are seconds."""
+
+    format: Literal[1]
+    measured_on: Literal["run", "made-up pictures"]
+    rehearsal_free: bool
+    one_pass: bool
+    end_to_end: bool
+    kept_bytes: dict[str, int]
+    passes: float
+    flops: int = Field(gt=0)
+    plain_flops: int = Field(gt=0)
+    prediction_seconds: float = Field(gt=0)
+    plain_prediction_seconds: float = Field(gt=0)
+
+
+class ConfusionFile(Record):
+    """``confusion.json``: test images of each class (row) taken for each class (column), after the last task."""
+
+    format: Literal[1]
+    counts: list[list[NonNegativeInt]]
 
 
 class MatrixFile(Record):

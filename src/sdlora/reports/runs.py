@@ -16,7 +16,7 @@ from sdlora.errors import DataError, RunError
 from sdlora.files import read_json
 from sdlora.methods import METHODS
 from sdlora.metrics import AccuracyMatrix
-from sdlora.reports.records import Manifest, MatrixFile, Record, TaskRow
+from sdlora.reports.records import ConfusionFile, CostFile, Manifest, MatrixFile, Record, TaskRow
 
 logger = logging.getLogger("sdlora")
 
@@ -33,6 +33,8 @@ class Run:
         matrix: Test results, or None while no task is done.
         tasks: What was logged after each task, in order.
         recipe: Text of the resolved recipe, empty if the folder has none.
+        cost: What the method was measured to cost, or None.
+        confusion: Test images of each class (row) taken for each class (column) after the last task, or None.
     """
 
     path: Path
@@ -40,6 +42,8 @@ class Run:
     matrix: AccuracyMatrix | None
     tasks: tuple[TaskRow, ...]
     recipe: str
+    cost: CostFile | None
+    confusion: list[list[int]] | None
 
     @property
     def method(self) -> str:
@@ -134,7 +138,25 @@ def _load_run(folder: Path) -> Run:
         matrix = _load_matrix(folder / "matrix.json", manifest)
     recipe = folder / "recipe.toml"
     text = recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else ""
-    return Run(folder, manifest, matrix, _load_tasks(folder / "metrics.jsonl"), text)
+    tasks = _load_tasks(folder / "metrics.jsonl")
+    return Run(
+        folder, manifest, matrix, tasks, text, _load_cost(folder / "cost.json"), _load_confusion(folder, manifest)
+    )
+
+
+def _load_cost(path: Path) -> CostFile | None:
+    return _load(CostFile, path, "what sdlora train writes") if path.exists() else None
+
+
+def _load_confusion(folder: Path, manifest: Manifest) -> list[list[int]] | None:
+    path, size = folder / "confusion.json", len(manifest.stream.classes)
+    if not path.exists():
+        return None
+    expected = f"counts of images, {size} x {size}"
+    counts = _load(ConfusionFile, path, expected).counts
+    if len(counts) != size or {len(row) for row in counts} != {size}:
+        raise _damaged(path, expected, f"it has {len(counts)} rows of {sorted({len(row) for row in counts})}")
+    return counts
 
 
 def _load_matrix(path: Path, manifest: Manifest) -> AccuracyMatrix | None:
@@ -166,7 +188,7 @@ def _load(kind: type[RecordT], path: Path, expected: str) -> RecordT:
     try:
         content = read_json(path)
     except ValueError as error:
-        raise _damaged(path, expected, str(error).removeprefix(f"{path} ")) from error
+        raise _damaged(path, expected, str(error).removeprefix(f"{path} ").removeprefix("is damaged: ")) from error
     return _validated(kind, content, path, expected)
 
 

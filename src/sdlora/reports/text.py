@@ -52,6 +52,21 @@ def parameters(count: float | None) -> str:
     return f"{count / 1e3:.{1 if count < 99_950 else 0}f} k" if count >= 1000 else f"{count:.0f}"
 
 
+def size(count: float | None) -> str:
+    """Return bytes in kB, MB or GB of a thousand each."""
+    if count is None:
+        return DASH
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= 0.9995 * scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count:.0f} B"
+
+
+def times(ratio: float | None) -> str:
+    """Return a ratio as a multiple: 2.00 ×."""
+    return DASH if ratio is None else f"{ratio:.2f} ×"
+
+
 def short_count(count: float) -> str:
     """Return a round number for an axis: 50 k, 2 M."""
     if count >= 1e6:
