@@ -227,6 +227,28 @@ def test_autocast_folds_in_float32_and_multiplies_in_bfloat16():
     assert torch.equal(y, expected)
 
 
+@pytest.mark.parametrize("large", [True, False])
+def test_a_large_fold_under_autocast_rounds_less_than_the_cast_that_follows(large, monkeypatch):
+    monkeypatch.setattr(folded, "LARGE_FOLD", 0 if large else 2**60)
+    weight, _ = make_layer()
+    factors = [Factor(rows, coef, 0.2 * A, 0.2 * B) for rows, coef, A, B in make_factors([3, 5, 2, 4])]
+    exact = weight.double()
+    for (start, stop), coef, A, B in factors:
+        exact[start:stop] += (B.double() * coef.double() @ A.double()).detach()
+    x = torch.eye(D_IN)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = folded_linear(x, weight, None, factors)
+    rounded = relative(exact.bfloat16(), exact)
+    assert relative(found.T, exact) <= (1.3 if large else 1.0001) * rounded
+    assert torch.equal(fold(weight, factors, torch.bfloat16), fold(weight, factors)) == (not large)
+    assert torch.equal(fold(weight, factors, torch.float32), fold(weight, factors))
+
+
+def test_a_large_fold_is_one_of_a_wide_layer():
+    wide, narrow = 768, 192  # the width of ViT-B and of the shipped backbone, rank 10 at the twentieth task
+    assert wide * wide * 190 >= folded.LARGE_FOLD > narrow * narrow * 1000
+
+
 def test_autocast_leaves_float64_alone():
     weight, bias = make_layer(torch.float64)
     factors, x = make_factors([3], torch.float64), inputs(6, dtype=torch.float64)

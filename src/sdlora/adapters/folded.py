@@ -44,20 +44,30 @@ class Factor(NamedTuple):
     B: Tensor
 
 
+LARGE_FOLD = 2**26
+"""Multiplications for one factor from which on they are done in the type of the inputs, where that is below float32.
+
+The sum is rounded to that type anyway; an update is small against W0, so rounding it first moves W by less than that.
+"""
+
+
 def fold(weight: Tensor, factors: Sequence[Factor], dtype: torch.dtype | None = None) -> Tensor:
-    """Return a new tensor W0 + sum of B diag(coef) A, computed in `dtype`, without gradients.
+    """Return a new tensor W0 + sum of B diag(coef) A, without gradients, in the weight's own type but float32 at least.
 
     Args:
         weight: W0 (D_out, D_in).
         factors: What to add.
-        dtype: Default: the weight's own type, but float32 at least.
+        dtype: Type of what W is for. If it is shorter, large factors are multiplied in it, and added in float32.
     """
-    dtype = dtype or torch.promote_types(weight.dtype, torch.float32)
-    with torch.no_grad():
-        folded = weight.to(dtype, copy=True)
+    wide = torch.promote_types(weight.dtype, torch.float32)
+    with torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
+        folded = weight.to(wide, copy=True)
         for (start, stop), coef, A, B in factors:
-            part = folded[start:stop]  # written with out=, which autocast leaves alone
-            torch.addmm(part, B.to(dtype) * coef.to(dtype), A.to(dtype), out=part)
+            part, scaled = folded[start:stop], B.to(wide) * coef.to(wide)
+            if dtype is not None and dtype.itemsize < wide.itemsize and B.numel() * A.shape[1] >= LARGE_FOLD:
+                part += scaled.to(dtype) @ A.to(dtype)
+            else:
+                torch.addmm(part, scaled, A.to(wide), out=part)
     return folded
 
 
@@ -93,7 +103,7 @@ class _FoldedLinear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, rows: tuple[Rows, ...], *tensors: Tensor
     ) -> Tensor:
         needs_x, needs_factors = ctx.needs_input_grad[0], any(ctx.needs_input_grad[4:])
-        folded = fold(weight, _factors(rows, tensors)).to(x.dtype)
+        folded = fold(weight, _factors(rows, tensors), x.dtype).to(x.dtype)
         y = F.linear(x, folded, bias)
         ctx.rows = rows
         ctx.save_for_backward(x if needs_factors else None, folded if needs_x else None, *tensors)
@@ -138,7 +148,10 @@ def _row_gradients(x: Tensor, G: Tensor, factors: list[Factor], needs: list[Need
     if dense_cost(*sizes, ranks, needs) < low_rank_cost(*sizes, ranks, needs):
         H = G.T @ x  # (rows, D_in)
         return [_dense_gradients(H, factor, need) for factor, need in zip(factors, needs, strict=True)]
-    return [_low_rank_gradients(x, G, factor, need) for factor, need in zip(factors, needs, strict=True)]
+    A, B = torch.cat([f.A.to(x.dtype) for f in factors]), torch.cat([f.B.to(G.dtype) for f in factors], dim=1)
+    P, Q = A @ x.T, B.T @ G.T  # (R, N) of all factors: thin products run fastest with the rank in front
+    products = zip(factors, needs, torch.split(P, ranks), torch.split(Q, ranks), strict=True)
+    return [_low_rank_gradients(x, G, factor, need, P, Q) for factor, need, P, Q in products]
 
 
 def low_rank_cost(num_x: int, num_in: int, num_out: int, ranks: Sequence[int], needs: Sequence[Needs]) -> int:
@@ -152,9 +165,8 @@ def dense_cost(num_x: int, num_in: int, num_out: int, ranks: Sequence[int], need
     return num_in * num_out * (num_x + sum(rank * (1 + B) for rank, (_, B) in zip(ranks, needs, strict=True)))
 
 
-def _low_rank_gradients(x: Tensor, G: Tensor, factor: Factor, needs: Needs) -> Gradients:
+def _low_rank_gradients(x: Tensor, G: Tensor, factor: Factor, needs: Needs, P: Tensor, Q: Tensor) -> Gradients:
     _, coef, A, B = factor
-    P, Q = A.to(x.dtype) @ x.T, B.T.to(G.dtype) @ G.T  # (R, N): thin products run fastest with the rank in front
     return (
         (P.to(coef.dtype) * Q).sum(1),
         coef[:, None] * (Q @ x).to(A.dtype) if needs[0] else None,
