@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from reliability.small_run import Case, small_stream
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdlora.engine import OptimOptions
 from sdlora.engine.device import open_accelerator
+from sdlora.engine.guard import Guard
 from sdlora.engine.trainer import Trainer
 from sdlora.streams import PlainBatches
 
@@ -92,3 +94,32 @@ def test_autocast_reaches_the_losses():
     assert seen == [True]
     assert terms["cross_entropy"].dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in method.parameters())
+
+
+class HostReads(TorchDispatchMode):
+    """Counts how often a number of a tensor is read, as ``item``, ``bool`` and ``float`` do."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("name", ["sdlora", "lora", "inflora", "finetune"])
+@pytest.mark.parametrize("optim", ["sgd", "adamw"])
+def test_a_step_reads_no_number_where_the_verdict_is_left_on_the_device(name, optim, accelerator, monkeypatch):
+    monkeypatch.setattr(
+        "sdlora.engine.trainer.Guard", lambda *parts, **options: Guard(*parts, **{**options, "deferred": True})
+    )
+    method = replace(CASE, method=name).make_method()
+    method.begin_task(STREAM.tasks[0])
+    trainer = trainer_of(method, accelerator, name=optim, lr=0.1, clip_norm=1.0)
+    images, labels = next(iter(PlainBatches(STREAM.train(0), 6, 16)))
+    trainer.step(images, labels, 0, 0)
+    with HostReads() as reads:
+        trainer.step(images, labels, 0, 1)
+    assert reads.count == 0
+    with HostReads() as reads:
+        assert float(images.sum()) > 0
+    assert reads.count == 1
