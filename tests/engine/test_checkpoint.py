@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from teaching import make_tasks, teach
 from torch import nn
 
 from sdlora.backbones.vit import load_backbone
@@ -142,6 +143,21 @@ def test_state_goes_into_a_method_that_was_replayed():
     load_state(other, {key: value.clone() for key, value in stored_state(one).items()})
     for key, value in one.state_dict().items():
         assert torch.equal(other.state_dict()[key], value)
+
+
+def test_state_comes_back_where_a_direction_was_dropped():
+    def new():
+        return METHODS.get("sdlora")(load_backbone("untrained_vit"), preset="continuous", distill_threshold=1.0)
+
+    tasks = make_tasks(2, 2)
+    one, other = teach(new(), tasks), new()
+    for task in tasks:
+        other.begin_task(task)
+    state = {key: value.clone() for key, value in stored_state(one).items()}
+    assert any(not value.numel() for name, value in state.items() if name.endswith("lora_A"))
+    load_state(other, state)
+    images = torch.rand(3, 3, 16, 16)
+    assert torch.equal(one(images), other(images))
 
 
 def test_state_of_another_shape_is_refused_and_changes_nothing():

@@ -10,6 +10,7 @@ The newest valid one counts. A damaged one is named; if all are, the run is refu
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -138,11 +139,14 @@ class Checkpoints:
 
 
 def stored_state(method: Method) -> dict[str, Tensor]:
-    """Return all of a method's state except the frozen pretrained weights, which the backbone's digest stands for."""
+    """Return all of a method's state except the frozen pretrained weights, which the backbone's digest stands for.
+
+    A parameter in the backbone without a single number was not pretrained: it is a pair that was dropped.
+    """
     pretrained = {
         name
         for name, parameter in method.named_parameters(remove_duplicate=False)
-        if name.startswith("backbone.") and not parameter.requires_grad
+        if name.startswith("backbone.") and not parameter.requires_grad and parameter.numel()
     }
     return {name: value for name, value in method.state_dict().items() if name not in pretrained}
 
@@ -150,21 +154,38 @@ def stored_state(method: Method) -> dict[str, Tensor]:
 def load_state(method: Method, tensors: Mapping[str, Tensor]) -> None:
     """Put stored state into a method for which ``begin_task`` has been replayed.
 
+    Where a direction was dropped, the method takes over the shapes of what is stored.
+
     Raises:
         RunError: If a name, shape or dtype is not what the method expects; nothing was changed.
     """
     there = stored_state(method)
     problems = [f"{name} is missing" for name in there.keys() - tensors.keys()]
     problems += [f"{name} is unknown" for name in tensors.keys() - there.keys()]
-    for name in there.keys() & tensors.keys():
-        old, new = there[name], tensors[name]
-        if old.shape != new.shape or old.dtype != new.dtype:
-            problems.append(f"{name} is {new.dtype} {tuple(new.shape)}, not {old.dtype} {tuple(old.shape)}")
+    pairs = {name: (there[name], tensors[name]) for name in there.keys() & tensors.keys()}
+    differing = [name for name, (old, new) in pairs.items() if old.shape != new.shape or old.dtype != new.dtype]
+    if any(pairs[name][0].dtype != pairs[name][1].dtype for name in differing) or not _adopts(
+        method, tensors, differing
+    ):
+        problems += [
+            f"{name} is {new.dtype} {tuple(new.shape)}, not {old.dtype} {tuple(old.shape)}"
+            for name, (old, new) in pairs.items()
+            if name in differing
+        ]
     if problems:
         raise RunError("the checkpoint does not fit the method: " + "; ".join(sorted(problems)[:5]))
-    with torch.no_grad():
-        for name, value in there.items():
-            value.copy_(tensors[name])
+    method.load_state_dict(dict(tensors), strict=False)  # what is missing is pretrained
+
+
+def _adopts(method: Method, tensors: Mapping[str, Tensor], differing: list[str]) -> bool:
+    """Whether a method takes tensors of other shapes than its own; tried on a copy."""
+    if not differing:
+        return True
+    try:
+        copy.deepcopy(method).load_state_dict(dict(tensors), strict=False)
+    except RuntimeError:
+        return False
+    return True
 
 
 def check_weights(method: Method) -> None:

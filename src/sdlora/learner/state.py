@@ -15,9 +15,9 @@ from sdlora.backbones.vit import Backbone, load_backbone
 from sdlora.bundle import Description, TaskRecord
 from sdlora.config.signature import section_of, words
 from sdlora.datasets.images import printable
-from sdlora.engine.checkpoint import check_weights, stored_state
+from sdlora.engine.checkpoint import check_weights, load_state
 from sdlora.engine.seeding import seeded
-from sdlora.errors import BundleError, ConfigError, NumericalError
+from sdlora.errors import BundleError, ConfigError, NumericalError, RunError
 from sdlora.learner.imprint import grow
 from sdlora.methods import METHODS, Method
 from sdlora.methods.linear_classifier import LinearClassifier
@@ -164,23 +164,11 @@ def _backbone(description: Description) -> Backbone:
 
 
 def _load(method: Method, tensors: Mapping[str, Tensor]) -> None:
-    there = stored_state(method)
-    problems = [f"{name} is missing" for name in sorted(there.keys() - tensors.keys())]
-    problems += [f"{name} is unknown" for name in sorted(tensors.keys() - there.keys())]
-    problems += [
-        f"{name} is {tensors[name].dtype}, not {there[name].dtype}"
-        for name in sorted(there.keys() & tensors.keys())
-        if tensors[name].dtype != there[name].dtype
-    ]
-    if problems:
-        raise BundleError("the weights do not fit the method: " + "; ".join(problems[:5]))
     try:
-        method.load_state_dict(dict(tensors), strict=False)  # what is missing is the pretrained backbone
+        load_state(method, tensors)
         check_weights(method)
-    except RuntimeError as error:
-        raise BundleError(f"the weights do not fit the method: {error}") from error
-    except NumericalError as error:
-        raise BundleError(error.what) from error
+    except (RunError, NumericalError) as error:
+        raise BundleError(f"the weights of the bundle do not fit its method: {error.what}") from error
 
 
 def _as_tuple(value: Any) -> Any:
