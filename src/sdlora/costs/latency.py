@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 Predict = Callable[[Tensor], Tensor]
-ROUNDS = 7
+FEWEST, MOST, LONGEST = 3, 15, 5.0
+"""Rounds: at least, at most, and seconds after which no further one begins."""
 
 
 @torch.no_grad()
-def side_by_side(first: Predict, second: Predict, images: Tensor, *, rounds: int = ROUNDS) -> tuple[float, float]:
+def side_by_side(first: Predict, second: Predict, images: Tensor) -> tuple[float, float]:
     """Return the median time of each on the same images, seconds an image.
 
     They take turns in one process, after a round that does not count, so that whatever else the machine does meets
     both alike.
     """
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds + 1):
+    while len(times[1]) <= FEWEST or (len(times[1]) <= MOST and sum(map(sum, times)) * len(images) < LONGEST):
         for predict, taken in zip((first, second), times, strict=True):
             start = _now(images.device)
             predict(images)
