@@ -27,7 +27,6 @@ from sdlora.errors import BundleError, BusyError, ConfigError, DataError, NotTau
 from sdlora.learner.data import opened
 from sdlora.learner.defaults import augment_for
 from sdlora.learner.measure import answers
-from sdlora.learner.merged import merged_model
 from sdlora.learner.names import renamed
 from sdlora.learner.pictures import as_many, as_pixels
 from sdlora.learner.state import State, check_named, make_method, restore
@@ -35,6 +34,7 @@ from sdlora.learner.storage import Origin, earlier_state, store
 from sdlora.learner.summary import summary
 from sdlora.learner.teaching import Wishes, teach
 from sdlora.methods import Method
+from sdlora.methods.plain import plain_model
 from sdlora.predictions import Evaluation, Prediction, make_evaluation, make_predictions
 from sdlora.streams import TaskSplit
 from sdlora.streams.resample import resample_each
@@ -356,7 +356,7 @@ class Learner:
         """
         state = self._taught()
         assert state.description is not None
-        return merged_model(state, self.method_name, state.description.classes)
+        return plain_model(state.method, state.description.classes)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write a bundle, or add to one that this learner came from or whose lessons are a prefix of its own.
