@@ -1,10 +1,13 @@
 """B1, B6, C1, C3, C4: readers and writers at once, with and without locks, and writers that are killed."""
 
+import random
 import signal
+import time
 
 import pytest
 from bundle import writers
 from bundles import contents, description, tensors
+from lessons import learner
 
 from sdlora.bundle import commit_lesson, read_bundle, read_config, writing
 from sdlora.errors import BundleError, BusyError
@@ -113,3 +116,44 @@ def test_a_killed_start_can_be_started_again(server, tmp_path):
         if process.exitcode == 0:
             return
     pytest.fail("a commit never ends")
+
+
+KILLS = 20
+
+
+@pytest.mark.slow
+def test_b6_a_lesson_that_is_killed_at_any_moment_leaves_the_old_model_or_the_new_one(server, tmp_path):
+    """Killed at random between its first step and its end; what comes out has the bits of one of the two."""
+    moments, path = random.Random(0), tmp_path / "m"
+    learner("sdlora", (0, 1)).save(path)
+    old, whole = contents(path), tmp_path / "whole"
+    learner("sdlora", (0, 1)).save(whole)
+    begun = time.monotonic()
+    with writers.begun(server, writers.teach, whole, (2, 3)) as (_, messages):
+        messages.recv()
+        begun = time.monotonic()
+    seconds = time.monotonic() - begun
+    new = read_bundle(whole).config.weights
+    seen = set()
+    for _ in range(KILLS):
+        ours, theirs = server.Pipe(duplex=False)
+        process = server.Process(target=writers.teach, args=(path, (2, 3), theirs), daemon=True)
+        process.start()
+        assert ours.recv() == "step"
+        time.sleep(moments.uniform(0, 1.2 * seconds))
+        process.kill()
+        process.join(60)
+        found = read_bundle(path).config
+        seen.add(found.generation)
+        if found.generation == 1:
+            assert {name: data for name, data in contents(path).items() if name in old} == old
+            continue
+        assert found.weights == new
+        for file in (path / "history").iterdir():
+            file.unlink()
+        for file in path.glob("model-*"):
+            file.unlink()
+        for name, data in old.items():
+            (path / name).write_bytes(data)
+    assert seen <= {1, 2}
+    assert 1 in seen

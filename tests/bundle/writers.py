@@ -10,12 +10,16 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import torch
 from bundles import description, tensors
+from lessons import Stripes
 from reliability.faults import Calls
 
 from sdlora import files
 from sdlora.bundle import Description, commit_lesson, folder, read_bundle, read_config
+from sdlora.engine import Observer, StepReport
 from sdlora.errors import BusyError
+from sdlora.learner import Learner
 
 
 def lesson(generation: int) -> Description:
@@ -94,6 +98,21 @@ def _die_before(call: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     files.os = Calls(before)  # type: ignore[assignment]
+
+
+def teach(path: Path, numbers: tuple[int, ...], parent: Connection) -> None:
+    """Teach one lesson and save it; tell of the first step."""
+    torch.set_num_threads(1)
+
+    class Telling(Observer):
+        def on_step(self, report: StepReport) -> None:
+            if report.done_images <= 16:
+                parent.send("step")
+
+    learner = Learner.load(path, device="cpu")
+    learner.learn(Stripes(numbers), epochs=3, progress=Telling())
+    learner.save(path)
+    os._exit(0)
 
 
 @contextlib.contextmanager
