@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
-OPEN = {"config"}  # objects that are described elsewhere
+OPEN = {"config", "findings[].numbers"}  # objects that are described elsewhere
 
 
 def documented(verb):
@@ -85,7 +85,19 @@ def test_train(sdlora, workplace):
     check("train", sdlora("train", "tiny.toml", "--json").json)
 
 
-@pytest.mark.parametrize("verb", ["predict", "evaluate", "inspect", "learn", "train", "report"])
+def test_analyze(sdlora, workplace):
+    words = ("run.keep_task_weights=true", "--quiet")
+    sdlora("train", "tiny.toml", *words)
+    sdlora("train", "tiny.toml", "method.name=lora", "run.output_dir=runs/lora", *words)
+    alone = sdlora("analyze", "runs/tiny/seed0", "--json").json
+    both = sdlora("analyze", "runs/tiny/seed0", "--against", "runs/lora/seed0", "--json").json
+    check("analyze", alone, both)
+    explained = (PAGE.parent / "analysis.md").read_text(encoding="utf-8")
+    for finding in both["findings"]:
+        assert all(f"`{key}`" in explained for key in finding["numbers"] if key != "num_images"), finding["numbers"]
+
+
+@pytest.mark.parametrize("verb", ["analyze", "predict", "evaluate", "inspect", "learn", "train", "report"])
 def test_every_key_is_explained_once(verb):
     text = PAGE.read_text(encoding="utf-8")
     (section,) = re.findall(rf"^## sdlora {verb}\n(.*?)(?=^## |\Z)", text, flags=re.DOTALL | re.MULTILINE)

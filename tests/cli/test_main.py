@@ -9,7 +9,7 @@ import typer
 
 import sdlora.cli
 from sdlora import __version__
-from sdlora.cli import demo, evaluate, export, inspect, learn, listing, predict, report, serve, train
+from sdlora.cli import analyze, demo, evaluate, export, inspect, learn, listing, predict, report, serve, train
 from sdlora.cli.main import BEGIN, app, main
 from sdlora.config.load import load_recipe
 
@@ -23,6 +23,7 @@ VERBS = {
     "report": report,
     "list": listing,
     "export": export,
+    "analyze": analyze,
     "serve": serve,
 }
 SOURCE = Path(sdlora.cli.__file__).parents[1]

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sdlora import __version__
-from sdlora.cli import demo, evaluate, export, inspect, learn, listing, predict, report, serve, train
+from sdlora.cli import analyze, demo, evaluate, export, inspect, learn, listing, predict, report, serve, train
 from sdlora.cli.console import Console
 from sdlora.cli.failure import explain
 
@@ -40,6 +40,7 @@ _add("report", report.report, report.EXAMPLES)
 _add("list", listing.listing, listing.EXAMPLES)
 _add("learn", learn.learn, learn.EXAMPLES)
 _add("export", export.export, export.EXAMPLES)
+_add("analyze", analyze.analyze, analyze.EXAMPLES)
 _add("serve", serve.serve, serve.EXAMPLES)
 
 
