@@ -7,6 +7,7 @@ import errno
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ from sdlora.server.service import Service
 STOP_SECONDS = 8  # for the requests in hand
 KEEP_ALIVE_SECONDS = 5
 BACKLOG = 512
+SWITCH_SECONDS = 0.0005  # the model's thread asks for the interpreter after every operation; it must not wait long
 
 for name in ("uvicorn", "python_multipart"):  # what matters of their words is said by our own answers
     logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -87,6 +89,14 @@ class Runner(uvicorn.Server):
 
         The first SIGINT or SIGTERM lets the requests in hand end, for `STOP_SECONDS`; the second drops them.
         """
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            self._serve_under_signals(on_ready)
+        finally:
+            sys.setswitchinterval(before)
+
+    def _serve_under_signals(self, on_ready: Callable[[], None]) -> None:
         with self._signals():
             asyncio.run(self._serve_and_tell(on_ready))
 
