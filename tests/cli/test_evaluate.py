@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 from shops import AUTUMN, SPRING, write_pictures
 
+from sdlora.bundle import read_config
+from sdlora.cli.evaluate import put_on_record
+from sdlora.errors import BusyError
 from sdlora.learner import Learner
+from sdlora.learner.data import opened
 
 
 @pytest.fixture
@@ -153,3 +157,68 @@ def test_hostile_class_names(sdlora, shop):
     assert answer.code == 0
     assert set(names) < set(answer.json["unknown"])
     assert "onerror" not in Path("m.html").read_text()
+
+
+def test_what_was_measured_goes_on_record(sdlora, muddled):
+    version = Learner.load("shop").model_version
+    answer = sdlora("evaluate", "shop", "test", "--record", "--json")
+    assert answer.code == 0
+    assert answer.err == "Recorded in shop/README.md\n"
+    (found,) = read_config(Path("shop")).measured
+    assert (found.name, found.num_images) == ("test", 23)
+    assert found.accuracy == answer.json["accuracy"]
+    assert [(part.task, part.num_images, part.accuracy) for part in found.tasks] == [
+        (part["task"], part["num_images"], part["accuracy"]) for part in answer.json["tasks"]
+    ]
+    card = Path("shop/README.md").read_text()
+    assert f"| test (sha256 {found.sha256[:8]}) | 23 | 87.0 % | {found.date} | lesson 2 |" in card
+    assert "not measured" not in card.partition("## Not known")[2]
+    after = Learner.load("shop").model_version
+    assert after.split("-")[1] == version.split("-")[1]
+    assert sdlora("predict", "shop", "test/rose").code == 0
+
+
+def test_a_record_of_the_same_data_is_replaced_and_others_stay(sdlora, shop):
+    shutil.copytree("test", "other")
+    sdlora("evaluate", "shop", "test", "--record")
+    first = read_config(Path("shop")).measured[0]
+    sdlora("evaluate", "shop", "other", "--record")
+    shutil.rmtree("test/pine")
+    sdlora("evaluate", "shop", "test", "--record")
+    other, test = read_config(Path("shop")).measured
+    assert (other.name, test.name) == ("other", "test")
+    assert other.sha256 == first.sha256 != test.sha256
+    assert test.num_images == 16
+
+
+def test_the_next_lesson_makes_a_record_history(sdlora, shop):
+    sdlora("evaluate", "shop", "test", "--record")
+    write_pictures(Path("more"), {"orchid": 5})
+    learner = Learner.load("shop")
+    learner.learn("more")
+    learner.save("shop")
+    assert read_config(Path("shop")).measured == ()
+    assert "lesson 1: its accuracy after lesson 3 was not measured" in Path("shop/README.md").read_text()
+    assert sdlora("learn", "shop", "--undo").code == 0
+    assert [found.name for found in read_config(Path("shop")).measured] == ["test"]
+
+
+def test_a_model_that_changed_meanwhile_gets_no_record(shop):
+    write_pictures(Path("more"), {"orchid": 5})
+    measured = Learner.load("shop")
+    learner = Learner.load("shop")
+    learner.learn("more")
+    learner.save("shop")
+    with opened("test", 32) as images, pytest.raises(BusyError):
+        put_on_record(Path("shop"), measured.model_version, images, measured.evaluate(images))
+    assert read_config(Path("shop")).measured == ()
+
+
+def test_a_hostile_folder_name_on_record(sdlora, shop):
+    name = "<img src=x onerror=alert(1)>|\x1b[31m"
+    Path("test").rename(name)
+    assert sdlora("evaluate", "shop", name, "--record").code == 0
+    card = Path("shop/README.md").read_text()
+    assert "<img" not in card
+    assert "\x1b" not in card
+    assert sdlora("inspect", "shop").code == 0

@@ -4,6 +4,8 @@ from sdlora.bundle.config import (
     BackboneSource,
     BundleConfig,
     Description,
+    MeasuredTask,
+    Measurement,
     MethodSource,
     Preprocessing,
     Retest,
@@ -11,7 +13,16 @@ from sdlora.bundle.config import (
     Weakest,
     Weights,
 )
-from sdlora.bundle.folder import Bundle, commit_lesson, is_bundle, read_bundle, read_config, read_generation, undo
+from sdlora.bundle.folder import (
+    Bundle,
+    commit_lesson,
+    is_bundle,
+    read_bundle,
+    read_config,
+    read_generation,
+    record,
+    undo,
+)
 from sdlora.bundle.lock import writing
 
 __all__ = [
@@ -19,6 +30,8 @@ __all__ = [
     "Bundle",
     "BundleConfig",
     "Description",
+    "MeasuredTask",
+    "Measurement",
     "MethodSource",
     "Preprocessing",
     "Retest",
@@ -30,6 +43,7 @@ __all__ = [
     "read_bundle",
     "read_config",
     "read_generation",
+    "record",
     "undo",
     "writing",
 ]

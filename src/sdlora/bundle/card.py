@@ -90,6 +90,11 @@ def _measured(config: BundleConfig) -> list[str]:
             f"| new classes, held out | {last.num_held_out} | {_percent(last.held_out_accuracy)} | {last.date} | "
             f"lesson {last.task} |",
         )
+    rows += [
+        f"| {_text(found.name)} (sha256 {found.sha256[:8]}) | {found.num_images} | {_percent(found.accuracy)} | "
+        f"{found.date} | lesson {last.task} |"
+        for found in config.measured
+    ]
     head = "| data | images | accuracy | date | measured after |\n|---|---:|---:|---|---|"
     return ["\n".join(["## Measured", head, *rows])] if rows else []
 
@@ -97,9 +102,11 @@ def _measured(config: BundleConfig) -> list[str]:
 def _unknown(config: BundleConfig) -> list[str]:
     """Name the lessons that were not measured since something newer was taught."""
     *earlier, last = config.tasks
+    measured = {part.task for found in config.measured for part in found.tasks}
     unmeasured = [] if last.retests else [task for task in earlier if task.classes]
     if last.held_out_accuracy is None:
         unmeasured.append(last)
+    unmeasured = [task for task in unmeasured if task.task not in measured]
     lines = [f"- lesson {task.task}: its accuracy after lesson {last.task} was not measured" for task in unmeasured]
     return ["\n".join(["## Not known", *lines])] if lines else []
 

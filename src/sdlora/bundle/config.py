@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 FORMAT: Literal[1] = 1
 MAX_NAME_BYTES = 200
 MAX_CLASSES = 20_000
+MAX_MEASURED = 20  # data sets; the oldest goes
 MAX_OPTION = 2**16  # no rank, length or width of a method comes near; a hostile one would ask for all memory
 MAX_OPTION_LENGTH = 1000
 
@@ -135,6 +136,40 @@ class Weakest(Part):
     taken_for: Name | None
 
 
+class MeasuredTask(Part):
+    """How well the classes of one lesson are told from all others.
+
+    Attributes:
+        task: The lesson.
+        num_images: Images of its classes.
+        accuracy: On these, fraction.
+    """
+
+    task: Annotated[int, Field(ge=1)]
+    num_images: Count
+    accuracy: Share
+
+
+class Measurement(Part):
+    """Accuracy of a generation's weights on labelled images, among all classes it knows.
+
+    Attributes:
+        name: What the data are called, without the path to them.
+        sha256: Over pixels and labels of the images, in order.
+        num_images: Images that were classified.
+        accuracy: Fraction.
+        tasks: By lesson, those of which there were images.
+        date: Day, ISO 8601, UTC.
+    """
+
+    name: Name
+    sha256: Sha256
+    num_images: Annotated[int, Field(ge=1, le=2**53)]
+    accuracy: Share
+    tasks: Annotated[tuple[MeasuredTask, ...], Field(min_length=1)]
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
 class TaskRecord(Part):
     """One lesson, as it was on its day.
 
@@ -195,6 +230,7 @@ class Description(Part):
         method: Which method.
         preprocessing: How images are seen.
         tasks: The lessons, in order.
+        measured: What was measured since the last of them, each data set once.
     """
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -202,6 +238,7 @@ class Description(Part):
     method: MethodSource
     preprocessing: Preprocessing
     tasks: Annotated[tuple[TaskRecord, ...], Field(min_length=1)]
+    measured: Annotated[tuple[Measurement, ...], Field(max_length=MAX_MEASURED)] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:

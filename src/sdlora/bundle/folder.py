@@ -27,7 +27,15 @@ from torch import Tensor
 
 from sdlora import __version__
 from sdlora.bundle.card import model_card
-from sdlora.bundle.config import FORMAT, BundleConfig, Description, Weights, with_names
+from sdlora.bundle.config import (
+    FORMAT,
+    MAX_MEASURED,
+    BundleConfig,
+    Description,
+    Measurement,
+    Weights,
+    with_names,
+)
 from sdlora.bundle.weights import read_weights
 from sdlora.datasets.images import printable
 from sdlora.errors import BundleError, BusyError, ConfigError, SDLoRAError, StorageError
@@ -140,6 +148,24 @@ def commit_lesson(
     lessons = len(description.tasks) - len(parent.tasks)
     previous = parent_generation if lessons > 0 else parent.previous if lessons == 0 else None
     return _commit(path, description, data, parent=parent_generation, previous=previous)
+
+
+def record(path: Path, generation: int, measurement: Measurement) -> BundleConfig:
+    """Add what was measured of a generation, in the place of an older measurement on data of the same name.
+
+    Raises:
+        BusyError: If another process changed the bundle since that generation was measured.
+        BundleError: If the bundle is damaged.
+        StorageError: If a file cannot be written; the bundle is what it was.
+    """
+    if read_config(path).generation != generation:
+        raise _conflict(path)
+    bundle = read_generation(path, generation)
+    others = [older for older in bundle.config.measured if older.name != measurement.name]
+    fields = {name: getattr(bundle.config, name) for name in Description.model_fields}
+    measured = (*others, measurement)[-MAX_MEASURED:]
+    description = Description(**fields | {"measured": measured})
+    return commit_lesson(path, description, bundle.tensors, parent_generation=generation)
 
 
 def undo(path: Path) -> BundleConfig:

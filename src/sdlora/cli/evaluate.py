@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = ("sdlora evaluate shop photos/test", "sdlora evaluate shop photos/test --out mistakes.html")
 
+MAX_NAME = 80  # characters of the name of a folder that go on record
 NAMED = 3  # classes and confusions that are printed, files that are named
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder written by sdlora learn.")]
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A folder of class folders, or a CSV of path,label.")]
 IgnoreUnknown = Annotated[bool, typer.Option("--ignore-unknown", help="Leave out classes that MODEL was never taught.")]
+Record = Annotated[bool, typer.Option("--record", help="Write what was measured into MODEL and its card.")]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="A page of the most confident mistakes.", show_default=False),
@@ -38,6 +40,7 @@ def evaluate(
     data: Data,
     *,
     ignore_unknown: IgnoreUnknown = False,
+    record: Record = False,
     out: Out = None,
     device: Device = None,
 ) -> int:
@@ -57,9 +60,13 @@ def evaluate(
         if images.skipped:
             console.warn(f"skipped {_some(images.skipped)}: not readable as images")
         evaluation, mistakes = measure(console, learner, images, unknown, keeps_mistakes=out is not None)
+        if record:
+            put_on_record(model, learner.model_version, images, evaluation)
     console.document(evaluation.to_dict())
     for line in lines(evaluation, learner.num_seen, model, data):
         console.result(line)
+    if record:
+        console.note(f"Recorded in {model}/README.md")
     if out is not None:
         write_mistakes(mistakes, evaluation, out, title=f"{data.name} through {model.name}")
         console.note(f"Mistakes: {out}")
@@ -118,6 +125,46 @@ def measure(
             worst.add(labels[index].item(), shares, images.images[row])
     evaluation = make_evaluation(labels, said, learner.classes, tasks_of_classes(learner), unknown=unknown)
     return evaluation, worst.mistakes()
+
+
+def put_on_record(model: Path, version: str, images: LabelledImages, evaluation: Evaluation) -> None:
+    """Write an evaluation into the model folder; the weights stay.
+
+    Raises:
+        BusyError: If the model has changed since it was measured.
+    """
+    from datetime import UTC, datetime
+
+    from sdlora.bundle import MeasuredTask, Measurement, record, writing
+    from sdlora.datasets.images import printable
+
+    measurement = Measurement(
+        name=printable(images.name)[:MAX_NAME] or "data",
+        sha256=data_hash(images, evaluation.unknown),
+        num_images=evaluation.num_images,
+        accuracy=evaluation.accuracy,
+        tasks=tuple(
+            MeasuredTask(task=part.task, num_images=part.num_images, accuracy=part.accuracy)
+            for part in evaluation.tasks
+        ),
+        date=datetime.now(UTC).date().isoformat(),
+    )
+    with writing(model):
+        record(model, int(version.partition("-")[0]), measurement)
+
+
+def data_hash(images: LabelledImages, left_out: Sequence[str]) -> str:
+    """Return the sha256 over pixels and labels of the images that were measured, in order."""
+    import hashlib
+
+    total = hashlib.sha256()
+    for row in images.for_testing().tolist():
+        label = images.classes[images.labels[row]]
+        if label not in left_out:
+            pixels = images.images[row]
+            total.update(repr((label, pixels.shape)).encode())
+            total.update(pixels.tobytes())
+    return total.hexdigest()
 
 
 def lines(evaluation: Evaluation, num_seen: int, model: Path, data: Path) -> list[str]:
