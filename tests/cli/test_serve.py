@@ -2,9 +2,11 @@
 
 import http.client
 import json
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ import torch
 
 from sdlora import Learner
 from sdlora.server.running import listen
+
+PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,8 @@ def model(tmp_path_factory):
     return learner.save(tmp_path_factory.mktemp("serve") / "levels")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_is_and_stops_when_asked(model, number):
     command = [sys.executable, "-m", "sdlora.cli.main", "serve", str(model), "--port", "0", "--json", "--device", "cpu"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -39,7 +44,8 @@ def test_it_says_where_it_is_and_stops_when_asked(model, number):
         lines.append(process.stdout.readline())
         assert lines[-1], process.stderr.read()
     document = json.loads("".join(lines))
-    assert set(document) == {"url", "model_version", "num_seen", "limits", "can_teach"}
+    table = re.findall(r"^\| `([^`]+)`", PAGE.read_text(encoding="utf-8").partition("## sdlora serve")[2], re.MULTILINE)
+    assert set(table) == {*document, *(f"limits.{name}" for name in document["limits"])}
     assert (document["num_seen"], document["can_teach"]) == (2, True)
     connection = http.client.HTTPConnection(document["url"].removeprefix("http://"), timeout=20)
     connection.request("GET", "/health/ready")
