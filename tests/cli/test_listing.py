@@ -37,7 +37,8 @@ def test_costs_are_measured_where_they_are_asked_for(sdlora):
     (row,) = answer.json
     assert (row["passes"], row["gflops"], row["learnable"], row["kept"]) == (1.0, 35.126, 368_640, 0)
     assert "without weights" in answer.err
-    assert "passes" not in sdlora("list", "methods", "lora", "--json").json[0]
+    (other,) = sdlora("list", "methods", "lora", "--json").json
+    assert other == row | dict.fromkeys(("passes", "gflops", "learnable", "kept"))
 
 
 def test_the_table_of_costs_leaves_out_words(sdlora):
@@ -81,3 +82,4 @@ def test_details_say_absent_where_there_is_no_default():
         "", "option  default  type", "rank    absent   integer", f"    R, {(18 * 'much ').strip()}",
         f"    {(12 * 'much ').strip()}", "", "recipes", "    none",
     ]  # fmt: skip
+    assert details({"options": [], "recipes": ["a/b"]}) == ["", "no options", "", "recipes", "    a/b"]

@@ -30,6 +30,7 @@ def methods() -> list[dict[str, Any]]:
                 "end_to_end": method.facts.end_to_end,
                 "merges": method.mergeable,
                 "source": method.facts.source,
+                **dict.fromkeys(("passes", "gflops", "learnable", "kept")),  # measured by `costs`
                 "options": _options(method),
                 "recipes": [recipe["name"] for recipe in users if recipe["method"] == name],
             }

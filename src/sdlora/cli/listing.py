@@ -32,6 +32,8 @@ Cost = Annotated[bool, typer.Option("--cost", help="Measure what methods take on
 
 Entry = dict[str, Any]
 
+WORDS = ("trains", "source")  # of a method, for which there is no room beside its costs
+COSTS = ("passes", "gflops", "learnable", "kept")  # null in a document where nobody asked for them
 HEADS = {
     "rehearsal_free": "rehearsal-free",
     "end_to_end": "end-to-end",
@@ -60,7 +62,7 @@ def listing(console: Console, kind: Kind, text: Text = None, *, cost: Cost = Fal
         console.note("Measuring on ViT-B/16, without weights; about a second a method, ease takes ten.")
         found = with_costs(found)
     console.document(found)
-    for line in table(found, singular(kind)):
+    for line in table(found, singular(kind), leave_out=WORDS if cost else COSTS):
         console.result(line)
     for line in details(found[0]) if kind == "methods" and len(found) == 1 else ():
         console.result(line)
@@ -104,19 +106,16 @@ def singular(kind: str) -> str:
 
 
 def with_costs(found: Sequence[Entry]) -> list[Entry]:
-    """Return methods with what they take, in place of what is declared of them in words."""
+    """Return methods with what they take."""
     from sdlora.cli import inventory
 
     measured = inventory.costs([entry["name"] for entry in found])
-    return [
-        {key: value for key, value in entry.items() if key not in ("trains", "source")} | cost
-        for entry, cost in zip(found, measured, strict=True)
-    ]
+    return [entry | cost for entry, cost in zip(found, measured, strict=True)]
 
 
-def table(found: Sequence[Entry], what: str = "name") -> list[str]:
+def table(found: Sequence[Entry], what: str = "name", *, leave_out: Sequence[str] = ()) -> list[str]:
     """Return entries as aligned columns, without what only `details` shows; the first column is headed `what`."""
-    keys = [key for key in found[0] if not isinstance(found[0][key], list)]
+    keys = [key for key in found[0] if key not in leave_out and not isinstance(found[0][key], list)]
     heads = [what if key == "name" else HEADS.get(key, key.replace("_", " ")) for key in keys]
     return _aligned([heads, *([_word(entry[key]) for key in keys] for entry in found)])
 
@@ -128,7 +127,8 @@ def details(entry: Entry) -> list[str]:
     head, *lines = _aligned(rows)
     about = [_wrapped((option["about"] or "").replace("``", "")) for option in options]
     explained = [line for pair in zip(lines, about, strict=True) for line in (pair[0], *pair[1])]
-    return ["", head, *explained, "", "recipes", *_wrapped(", ".join(entry["recipes"]) or "none")]
+    shown = [head, *explained] if options else ["no options"]
+    return ["", *shown, "", "recipes", *_wrapped(", ".join(entry["recipes"]) or "none")]
 
 
 def _wrapped(text: str) -> list[str]:
