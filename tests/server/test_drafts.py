@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdlora.server.drafts import Drafts, clean
+from sdlora.server.drafts import Drafts
 from sdlora.server.limits import Limits
 from sdlora.server.problems import ProblemError
 
@@ -100,8 +100,3 @@ def test_a_damaged_draft_is_left_alone_and_said(drafts, root, caplog):
     assert bad.id in caplog.text
     assert (root / bad.id).exists()
     assert not (root / good.id / ".x.partial").exists()
-
-
-def test_a_name_of_a_book_is_refused():
-    with pytest.raises(ProblemError, match="201 characters"):
-        clean("x" * 201)

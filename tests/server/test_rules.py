@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdlora.server.drafts import Draft, DraftClass
+from sdlora.server.draft import Draft, DraftClass
 from sdlora.server.rules import flaws
 
 

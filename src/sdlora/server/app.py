@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from sdlora import __version__
 from sdlora.server.about import about_routes
 from sdlora.server.admission import Admission, OnAnswer
+from sdlora.server.changing import change_routes
 from sdlora.server.predicting import CLIENT_LEFT, predict_routes
 from sdlora.server.problems import ProblemError
 from sdlora.server.service import Service
@@ -48,7 +49,7 @@ def make_app(service: Service, on_answer: OnAnswer = lambda *_: None) -> Admissi
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (about_routes(service), predict_routes(service), teach_routes(service)):
+    for router in (about_routes(service), predict_routes(service), teach_routes(service), change_routes(service)):
         app.include_router(router)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _malformed)

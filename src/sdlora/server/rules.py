@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sdlora.bundle.config import bad_class_name
 from sdlora.reports.text import listed
-from sdlora.server.drafts import Draft, DraftClass
+from sdlora.server.draft import Draft, DraftClass
 
 FEWEST_AT_FIRST = 2  # a model of one class would say nothing but its name
 

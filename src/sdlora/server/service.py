@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sdlora.server.batcher import Batcher, Room
 from sdlora.server.decoders import Decoders
-from sdlora.server.drafts import Draft, Drafts
+from sdlora.server.draft import Draft
+from sdlora.server.drafts import Drafts
 from sdlora.server.guard import Guard
 from sdlora.server.limits import Limits
 from sdlora.server.meters import Meters

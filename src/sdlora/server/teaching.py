@@ -1,4 +1,4 @@
-"""Lessons, renaming and undoing over HTTP."""
+"""Lessons over HTTP."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from sdlora.errors import BusyError, SDLoRAError
-from sdlora.server.drafts import Draft
+from sdlora.server.draft import Draft
 from sdlora.server.pictures import Upload, read_pictures
 from sdlora.server.problems import ProblemError
 from sdlora.server.rules import flaws
@@ -25,17 +24,10 @@ class ClassName(BaseModel):
     name: str = Field(default="", max_length=200)
 
 
-class Names(BaseModel):
-    """Old names with the new ones."""
-
-    model_config = ConfigDict(extra="forbid")
-    names: dict[str, str] = Field(min_length=1, max_length=1000)
-
-
 def teach_routes(service: Service) -> APIRouter:
     """Return the routes, bound to a service."""
     router = APIRouter(tags=["teach"])
-    for add in (_add_lessons, _add_classes, _add_pictures, _add_adding_pictures, _add_changes):
+    for add in (_add_lessons, _add_classes, _add_pictures, _add_adding_pictures):
         add(router, service)
     return router
 
@@ -45,7 +37,7 @@ def _add_lessons(router: APIRouter, service: Service) -> None:
     async def lessons() -> dict[str, Any]:
         last = service.teacher.lesson
         ids = [draft.id for draft in service.drafts.all()]
-        ids += [last.id] if last is not None and last.state == "done" else []
+        ids += [last.id] if last is not None and last.state == "done" and last.id not in ids else []
         return {"lessons": [describe(service, name) for name in ids]}
 
     @router.post("/v1/lessons", summary="Begin a lesson", status_code=201)
@@ -147,45 +139,6 @@ async def _keep(service: Service, lesson: str, key: str, upload: Upload) -> str 
         return await asyncio.to_thread(service.drafts.add_picture, lesson, key, png)
     except ProblemError as problem:
         return problem
-
-
-def _add_changes(router: APIRouter, service: Service) -> None:
-    @router.post("/v1/rename", summary="Give classes of the model other names")
-    async def rename(body: Names) -> dict[str, Any]:
-        service.teacher.check_idle()
-        await _change(service, lambda: _rename(service, body.names))
-        return {"model_version": service.served.model.version}
-
-    @router.post("/v1/undo", summary="Take back the last lesson")
-    async def undo() -> dict[str, Any]:
-        from sdlora.bundle import undo as undo_bundle
-
-        service.teacher.check_idle()
-        await _change(service, lambda: undo_bundle(service.path))
-        return {"model_version": service.served.model.version}
-
-
-def _rename(service: Service, names: dict[str, str]) -> None:
-    from sdlora.learner import Learner
-
-    learner = Learner.load(service.path, device="cpu")
-    learner.rename(names)
-    learner.save(service.path)
-
-
-async def _change(service: Service, change: Any) -> None:
-    """Change the bundle in a thread, then let the new model answer.
-
-    Raises:
-        ProblemError: If it cannot be changed; it is what it was.
-    """
-    try:
-        await asyncio.to_thread(change)
-    except BusyError as error:
-        raise ProblemError(409, "busy", error.what, fix=error.fix) from error
-    except SDLoRAError as error:
-        raise ProblemError(422, "refused", error.what, fix=error.fix) from error
-    await service.refresh()
 
 
 def describe(service: Service, name: str) -> dict[str, Any]:
