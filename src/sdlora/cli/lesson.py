@@ -41,11 +41,11 @@ class LessonProgress(LessonObserver):
         self._training.__exit__(kind, error, trace)
 
     def on_plan(self, plan: LessonPlan) -> None:
-        again = f", {counted(len(plan.updated), 'known class', 'known classes')} again" if plan.updated else ""
-        new = counted(len(plan.new), "new class", "new classes")
+        again = [f"{counted(len(plan.updated), 'known class', 'known classes')} again"] if plan.updated else []
+        new = [counted(len(plan.new), "new class", "new classes")] if plan.new else []
         images = f"{counted(plan.num_images, 'image', 'images')} ({plan.num_held_out:,} held out)"
         self.console.note(
-            f"Lesson {plan.task} for {self.model}: {new}{again}, {images}, {self.learner.method_name}, "
+            f"Lesson {plan.task} for {self.model}: {', '.join(new + again)}, {images}, {self.learner.method_name}, "
             f"{self.learner.device}."
         )
         if plan.skipped:
