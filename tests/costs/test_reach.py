@@ -37,8 +37,19 @@ def test_nothing_trained_is_not_end_to_end(taught, name):
 
 def test_without_a_task_loss_nothing_is_reached(taught):
     method, images, labels = taught("probe")
-    method.losses = lambda images, labels: {"penalty": torch.zeros(())}
+    losses = method.losses
+    method.losses = lambda images, labels: {"penalty": losses(images, labels)["cross_entropy"]}
     assert measure_reach(method, images, labels).unreached == ("head.blocks.2.weight", "head.blocks.2.bias")
+
+
+def test_what_the_model_never_uses_is_not_trained(taught):
+    method, images, labels = taught("finetune")
+    number = len(measure_reach(method, images, labels).trained)
+    method.backbone.model.spare = torch.nn.Parameter(torch.ones(3))
+    reach = measure_reach(method, images, labels)
+    assert any(parameter is method.backbone.model.spare for parameter in method.param_groups()[0]["params"])
+    assert len(reach.trained) == number
+    assert reach.end_to_end
 
 
 def test_a_measurement_leaves_no_gradient(taught):

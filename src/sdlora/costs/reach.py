@@ -18,7 +18,7 @@ class Reach:
     """Names of parameters, in the order of the method's groups.
 
     Attributes:
-        trained: Handed to the optimiser.
+        trained: Handed to the optimiser, and given a gradient by the losses; what a model never uses does not learn.
         unreached: Of these, without gradient from the task loss.
         unused: Of these, no operand of the logits. A prompt that is chosen for no image of a batch is one all the same.
     """
@@ -42,19 +42,26 @@ def measure_reach(method: Method, images: Tensor, labels: Tensor) -> Reach:
         labels: (N,) their class ids.
     """
     names = {parameter: name for name, parameter in method.named_parameters()}
-    trained = [parameter for group in method.param_groups() for parameter in group["params"]]
-    if not trained:
+    given = [parameter for group in method.param_groups() for parameter in group["params"]]
+    if not given:
         return Reach((), (), ())
-    loss, logits = method.losses(images, labels).get(TASK_LOSS), method(images)
-    of_loss, of_logits = _gradients(loss, trained), _gradients(logits.sum(), trained)
+    terms, logits = method.losses(images, labels), method(images)
+    total = torch.stack([*terms.values()]).sum() if terms else None
+    of_all, of_task = _gradients(total, given), _gradients(terms.get(TASK_LOSS), given)
+    of_logits = _gradients(logits.sum(), given)
+    trained = [(names[given[i]], i) for i, gradient in enumerate(of_all) if _is_any(gradient)]
     return Reach(
-        tuple(names[p] for p in trained),
-        tuple(names[p] for p, gradient in zip(trained, of_loss, strict=True) if gradient is None or not gradient.any()),
-        tuple(names[p] for p, gradient in zip(trained, of_logits, strict=True) if gradient is None),
+        tuple(name for name, _ in trained),
+        tuple(name for name, i in trained if not _is_any(of_task[i])),
+        tuple(name for name, i in trained if of_logits[i] is None),
     )
+
+
+def _is_any(gradient: Tensor | None) -> bool:
+    return gradient is not None and bool(gradient.any())
 
 
 def _gradients(value: Tensor | None, parameters: Sequence[nn.Parameter]) -> Sequence[Tensor | None]:
     if value is None or not value.requires_grad:
         return [None] * len(parameters)
-    return torch.autograd.grad(value, parameters, allow_unused=True)
+    return torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
