@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "json.md"
-OPEN = {"config", "findings[].numbers"}  # objects that are described elsewhere
+OPEN = {"config", "files", "findings[].numbers"}  # objects that are described elsewhere
 
 
 def documented(verb):
@@ -81,8 +81,33 @@ def test_learn(sdlora, shop):
     check("learn", first, sdlora("learn", "new", "autumn", "--retest", "again", "--json").json)
 
 
+def test_export(sdlora, shop):
+    sdlora("learn", "model", "spring", "--method", "lora", "--epochs", "1", "--quiet")
+    check("export", sdlora("export", "model", "--to", "timm", "--json").json)
+
+
+def test_list(sdlora):
+    for kind in ("methods", "recipes", "datasets", "backbones"):
+        rows = sdlora("list", kind, "--json").json
+        assert all(next(iter(row)) == "name" for row in rows)
+        assert all(row.keys() == rows[0].keys() for row in rows)
+    assert {"options", "recipes"} < sdlora("list", "methods", "sdlora", "--json").json[0].keys()
+
+
+def test_short_forms_of_learn(sdlora, shop):
+    renamed = sdlora("learn", "shop", "--rename", "rose=Rosa", "--json").json
+    assert list(renamed) == ["model", "version", "renamed"]
+    undone = sdlora("learn", "shop", "--undo", "--json").json
+    assert list(undone) == ["model", "version", "num_tasks", "num_seen"]
+
+
 def test_train(sdlora, workplace):
     check("train", sdlora("train", "tiny.toml", "--json").json)
+
+
+def test_report(sdlora, workplace):
+    sdlora("train", "tiny.toml", "run.seeds=[0,1]", "--quiet")
+    check("report", sdlora("report", "runs", "--json").json)
 
 
 def test_analyze(sdlora, workplace):
