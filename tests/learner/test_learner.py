@@ -9,8 +9,10 @@ import torch
 from bundles import contents
 from lessons import SIDE, Stripes, everything, learner, write_stripes
 from PIL import Image
+from reliability.faults import Calls
 
 import sdlora
+from sdlora import files
 from sdlora.engine import Observer
 from sdlora.errors import BundleError, BusyError, ConfigError, DataError, NotTaughtError, NumericalError
 from sdlora.learner import LessonObserver
@@ -51,6 +53,20 @@ def test_b10_two_processes_teaching_one_lesson_each_equal_one_teaching_both(name
     at_once = learner(name, (0, 1, 2), (3, 4))
     assert np.array_equal(second.predict_proba(everything()), at_once.predict_proba(everything()))
     assert [task.weights for task in second.history] == [task.weights for task in at_once.history]
+
+
+def test_b5_reading_a_bundle_writes_nothing(tmp_path, monkeypatch):
+    learner("probe", (0, 1), (2, 3)).save(tmp_path / "m")
+
+    def refuse(_, name):
+        raise AssertionError(f"{name} was called")
+
+    monkeypatch.setattr(files, "os", Calls(refuse))
+    made = sdlora.Learner.load(tmp_path / "m", device="cpu")
+    made.predict(everything()[0])
+    made.evaluate(Stripes((0, 1), "test"))
+    made.merge()
+    made.undo()
 
 
 def test_a_dropped_direction_survives_saving(tmp_path):

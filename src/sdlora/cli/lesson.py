@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,7 @@ from sdlora.engine.progress import Progress
 from sdlora.learner import Learner, LessonObserver, LessonPlan
 from sdlora.reports.text import percent
 
+SILENCE = 2.0  # seconds between two lines about epochs; small lessons have many short ones
 NAMED = 3  # of many skipped files, how many are named
 
 
@@ -29,6 +31,7 @@ class LessonProgress(LessonObserver):
 
     def __init__(self, console: Console, model: Path, learner: Learner) -> None:
         self.console, self.model, self.learner = console, model, learner
+        self._is_last, self._told = False, time.monotonic()
         self._training = TrainingProgress(console, f"lesson {learner.num_tasks + 1}")
 
     def __enter__(self) -> LessonProgress:
@@ -58,10 +61,13 @@ class LessonProgress(LessonObserver):
         self._training.on_start(progress)
 
     def on_step(self, report: StepReport) -> None:
+        self._is_last = report.epoch + 1 == report.num_epochs
         self._training.on_step(report)
 
     def on_epoch(self, row: dict[str, Any]) -> None:
-        self._training.on_epoch(row)
+        if self._is_last or time.monotonic() - self._told >= SILENCE:
+            self._told = time.monotonic()
+            self._training.on_epoch(row)
 
 
 def report(model: Path, learner: Learner, record: TaskRecord, new_bytes: int) -> tuple[dict[str, Any], list[str]]:
