@@ -29,16 +29,16 @@ def test_a_page_three_pictures_and_three_tables(found, tmp_path):
         assert f"{finding.number} · {finding.statement}: {finding.verdict}" in page
     agreeing = sum(finding.verdict == "agrees" for finding in found.findings)
     assert f"{agreeing} of 3 findings of the paper show in this run." in page
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 6 + 2 * 3  # wide and narrow, and a legend of two lines each
     assert not re.search(r"(?:src|href)=|url\(|<script", page)
 
 
 def test_tables_hold_the_numbers(found, tmp_path):
     folder = write_analysis(found, tmp_path / "analysis")
     header, *rows = table(folder / "path.csv")
-    assert header == ["after task 1 ... after task 2", "sdlora", "lora"]
+    assert header == ["point", "sdlora", "lora"]
     numbers = found.findings[2].numbers
-    assert [float(row[0]) for row in rows] == [step / 10 for step in range(11)]
+    assert [row[0] for row in rows] == [str(point) for point in range(1, 12)]
     assert [float(row[1]) / 100 for row in rows] == pytest.approx(numbers["accuracies"])
     assert [float(row[2]) / 100 for row in rows] == pytest.approx(numbers["accuracies_against"])
     header, *rows = table(folder / "importance.csv")

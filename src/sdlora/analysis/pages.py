@@ -14,7 +14,7 @@ from sdlora.analysis.analyse import Analysis
 from sdlora.analysis.verdicts import Finding
 from sdlora.errors import ConfigError
 from sdlora.files import make_folder, write_atomic
-from sdlora.reports.charts import NARROW, WIDE, Series, line_chart, looks
+from sdlora.reports.charts import NARROW, WIDE, Series, line_chart, looks, swatch
 from sdlora.reports.environment import page_environment, page_style
 from sdlora.reports.text import printable
 
@@ -79,6 +79,7 @@ def write_analysis(analysis: Analysis, folder: Path) -> Path:
         path=printable(str(analysis.run.path)),
         against=None if analysis.against is None else printable(str(analysis.against.path)),
         method=printable(analysis.run.method),
+        swatch=swatch,
         style=page_style(),
     )
     write_atomic(folder / "index.html", text.encode("utf-8"))
@@ -111,12 +112,14 @@ def figures(analysis: Analysis) -> tuple[Figure, Figure, Figure]:
     if analysis.against is not None:
         name = analysis.against.method
         way[name if name not in way else f"{name} (against)"] = third.numbers["accuracies_against"]
-    steps = [step / (len(third.numbers["accuracies"]) - 1) for step in range(len(third.numbers["accuracies"]))]
+    steps = range(1, len(third.numbers["accuracies"]) + 1)
     percent = {name: [100 * value for value in values] for name, values in way.items()}
     return (
         _figure("closeness", first, distances, ("distance, in mean distances to the start", "after task"), tasks),
         _figure("importance", second, importance, ("residual; magnitude after the last task", "task"), tasks),
-        _figure("path", third, percent, ("accuracy on task 1, %", "after task 1 ... after task 2"), steps),
+        _figure(
+            "path", third, percent, ("accuracy on task 1, % (point 1: after task 1, 11: after task 2)", "point"), steps
+        ),
     )
 
 
@@ -125,7 +128,7 @@ def _figure(
     finding: Finding,
     lines: Mapping[str, Sequence[float] | None],
     axes: tuple[str, str],
-    places: Sequence[float],
+    places: Sequence[int],
 ) -> Figure:
     """Draw the lines there are, each with a value at every place."""
     present = {printable(label): values for label, values in lines.items() if values is not None}
