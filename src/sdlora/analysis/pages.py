@@ -117,9 +117,7 @@ def figures(analysis: Analysis) -> tuple[Figure, Figure, Figure]:
     return (
         _figure("closeness", first, distances, ("distance, in mean distances to the start", "after task"), tasks),
         _figure("importance", second, importance, ("residual; magnitude after the last task", "task"), tasks),
-        _figure(
-            "path", third, percent, ("accuracy on task 1, % (point 1: after task 1, 11: after task 2)", "point"), steps
-        ),
+        _figure("path", third, percent, ("accuracy on task 1, % (point 11: after task 2)", "point"), steps),
     )
 
 
