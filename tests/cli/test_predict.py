@@ -2,6 +2,7 @@ import io
 import os
 import shutil
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -204,3 +205,14 @@ def test_columns_hold_wide_characters(sdlora, shop):
     rows = sdlora("predict", "shop", "画像.png", "a.png", "--threshold", "0").out.splitlines()
     label = rows[0].split()[1]
     assert rows[1].index(label) - rows[0].index(label) == 2  # two characters, each two columns wide
+
+
+def test_what_the_decoder_warns_of_is_no_noise(sdlora, shop):
+    data = bytearray(encode(np.zeros((1, 1), np.uint8)))
+    data[16:24] = (9_500).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    Path("bomb.png").write_bytes(data)
+    answer = sdlora("predict", "shop", "bomb.png")
+    assert answer.code == 6
+    assert "has 9,500 x 9,500 pixels" in answer.out
+    assert answer.err.startswith("1 image: 0 sure, 1 unreadable")

@@ -6,6 +6,7 @@ A verb is one file with a function and two examples, and one line here.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what it warns of is refused where it matters, and named there
     console = Console(verbose="--verbose" in words)
     try:
         return int(app(words, prog_name="sdlora", standalone_mode=False) or 0)
