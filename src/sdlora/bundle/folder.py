@@ -263,14 +263,13 @@ def _sweep(path: Path, newest: BundleConfig) -> None:
     Weights written after the newest generation may be another writer's that is about to commit: they stay.
     """
     with storage_errors(path):
-        for number in _generations(path):
-            file = _file(path, number)
-            if number < newest.generation and number != newest.previous and file.stat().st_size:
-                write_atomic(file, b"")
         used = {newest.weights.file}
         for number in _generations(path):
-            with suppress(BundleError):
-                used.add(_read_config(path, number).weights.file)
+            if number >= newest.generation or number == newest.previous:
+                with suppress(BundleError):
+                    used.add(_read_config(path, number).weights.file)
+            elif _file(path, number).stat().st_size:
+                write_atomic(_file(path, number), b"")
         committed = _file(path, newest.generation).stat().st_mtime_ns
         with suppress(FileNotFoundError):  # another writer has gone on, and sweeps too
             for file in path.glob("model-*.safetensors"):
