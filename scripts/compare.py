@@ -145,14 +145,18 @@ def is_kept(recipe: Path, seed: int) -> bool:
 
 
 def report(folder: Path) -> None:
-    """Write table, page and figure of finished runs; in the figure are the recipes named like their method."""
+    """Write table, page and figure of finished runs.
+
+    In the figure are the recipes named like their method, those with as many seeds as any.
+    """
     from sdlora import reports
     from sdlora.methods import METHODS
 
     table = reports.render_table(reports.summarise(reports.load_runs([folder])), "markdown")
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")
-    plain = [folder / name for name in METHODS.names() if (folder / name).is_dir()]
-    reports.figure_for_readme(reports.load_runs(plain), Path("docs/img") / f"{folder.name}.svg")
+    seeds = {folder / name: len(list((folder / name).glob("seed*"))) for name in METHODS.names()}
+    complete = [path for path, number in seeds.items() if number == max(seeds.values())]
+    reports.figure_for_readme(reports.load_runs(complete), Path("docs/img") / f"{folder.name}.svg")
     subprocess.run([*SDLORA, "report", str(folder), "--out", str(folder / "report.html")], check=True)
 
 
