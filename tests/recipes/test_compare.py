@@ -89,3 +89,19 @@ def test_a_changed_recipe_or_an_unfinished_run_is_not_taken_for_done(compare, tm
     matrix["hits"][-1][0] = None
     (folder / "matrix.json").write_text(json.dumps(matrix))
     assert not compare.is_kept(recipe, 0)
+
+
+def test_the_figure_shows_what_has_all_seeds_and_the_table_everything(compare, tmp_path, monkeypatch):
+    from sdlora import reports
+
+    folder, drawn = tmp_path / "glyphs100_10", []
+    for name, seeds in (("sdlora", 2), ("lora", 2), ("probe", 1), ("sdlora_paper", 2)):
+        for seed in range(seeds):
+            shutil.copytree(ROOT / f"results/glyphs100_10/{name}/seed{seed}", folder / name / f"seed{seed}")
+    monkeypatch.setattr(
+        reports, "figure_for_readme", lambda runs, path: drawn.extend(run.path.parent.name for run in runs)
+    )
+    monkeypatch.setattr(compare.subprocess, "run", lambda command, check: None)
+    compare.report(folder)
+    assert sorted(drawn) == ["lora", "lora", "sdlora", "sdlora"]
+    assert len((folder / "table.md").read_text().splitlines()) == 2 + 4
