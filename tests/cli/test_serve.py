@@ -34,25 +34,28 @@ def model(tmp_path_factory):
     return learner.save(tmp_path_factory.mktemp("serve") / "levels")
 
 
+def documented_keys():
+    section = PAGE.read_text(encoding="utf-8").partition("## sdlora serve")[2].partition("\n## ")[0]
+    return set(re.findall(r"^\| `([^`]+)`", section, re.MULTILINE))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_is_and_stops_when_asked(model, number):
     command = [sys.executable, "-m", "sdlora.cli.main", "serve", str(model), "--port", "0", "--json", "--device", "cpu"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lines = []
-    while not lines or lines[-1] != "}\n":
-        lines.append(process.stdout.readline())
-        assert lines[-1], process.stderr.read()
-    document = json.loads("".join(lines))
-    table = re.findall(r"^\| `([^`]+)`", PAGE.read_text(encoding="utf-8").partition("## sdlora serve")[2], re.MULTILINE)
-    assert set(table) == {*document, *(f"limits.{name}" for name in document["limits"])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            document = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+            connection = http.client.HTTPConnection(document["url"].removeprefix("http://"), timeout=20)
+            connection.request("GET", "/health/ready")
+            assert connection.getresponse().status == 200
+            connection.close()
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert set(document) | {f"limits.{name}" for name in document["limits"]} == documented_keys()
     assert (document["num_seen"], document["can_teach"]) == (2, True)
-    connection = http.client.HTTPConnection(document["url"].removeprefix("http://"), timeout=20)
-    connection.request("GET", "/health/ready")
-    assert connection.getresponse().status == 200
-    connection.close()
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out == ""
     assert "GET /health/ready 200" in err

@@ -79,7 +79,7 @@ def test_a_lesson_from_the_first_picture_to_the_answer(make_site):
     assert [entry["label"] for entry in site.get("/v1/model").json["classes"]][-2:] == ["fern", "moss"]
     (prediction,) = site.predict(png((255, 0, 0))).json["predictions"]
     assert prediction["label"] == "moss"
-    assert not drafts_folder(site.service.path).exists()
+    until(lambda: not drafts_folder(site.service.path).exists())
     assert site.service.meters.lessons.labels("done")._value.get() == 1
 
 

@@ -218,6 +218,7 @@ function classCard(api, key) {
   let timer = null;
   let sent = Promise.resolve(); // the name on its way to the server
   let isRecording = false;
+  let filmed = Promise.resolve(); // what the camera gave, on its way to the server
   const name = h("input", { class: "title", maxlength: "200", autocomplete: "off", placeholder: "Name of the class", "aria-label": "Name of the class", oninput: rename, onblur: () => timer && send() });
   const flaw = h("p", { class: "trouble", role: "alert" });
   const wrong = h("p", { class: "trouble", role: "alert" });
@@ -268,10 +269,14 @@ function classCard(api, key) {
     wrong.textContent = problems.slice(0, 3).join(" ") + rest;
   }
 
-  async function hold() {
+  function hold() {
     if (isRecording) return;
     isRecording = true;
     record.classList.add("on");
+    filmed = film();
+  }
+
+  async function film() {
     try {
       if (!video.srcObject) { video.hidden = false; await openCamera(video); }
     } catch (error) {
@@ -308,6 +313,7 @@ function classCard(api, key) {
 
   async function removeAll() {
     const label = name.value;
+    await filmed;
     for (const number of [...thumbs.keys()]) await ask("DELETE", api.url(`/images/${number}`)).catch(() => {});
     say(`Removed all pictures of ${label || "this class"}`);
     await api.reload();
