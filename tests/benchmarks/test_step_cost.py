@@ -12,6 +12,9 @@ from sdlora.backbones.vit import load_backbone
 from sdlora.errors import ConfigError
 from sdlora.methods import METHODS
 
+pytestmark = pytest.mark.slow
+
+
 TINY = ["--model", "untrained_vit", "--batch", "3", "--rank", "2", "--rounds", "2", "--device", "cpu"]
 
 
@@ -20,7 +23,6 @@ def rows_of(tmp_path, *words):
     return json.loads((tmp_path / "rows.json").read_text())
 
 
-@pytest.mark.slow
 def test_every_method_gets_a_row_for_its_first_and_twentieth_task(tmp_path, capsys):
     rows = rows_of(tmp_path, "--dtype", "float32", "--tasks", "1,3", "--rounds", "1")
     found = {(row["method"], row["tasks"]) for row in rows}

@@ -15,6 +15,9 @@ from sdlora.costs.footprint import count_learnable, footprint
 from sdlora.costs.forward import as_served, count_flops, count_passes
 from sdlora.methods import METHODS
 
+pytestmark = pytest.mark.slow
+
+
 TASKS = make_tasks(2, 3, 2)
 PLAIN = 2 * (12 * (197 * 768 * 9216 + 2 * 197 * 197 * 768) + 196 * 768 * 768)  # FLOPs of ViT-B/16: blocks, patches
 HEAD = 2 * 768 * 200

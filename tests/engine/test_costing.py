@@ -10,6 +10,8 @@ from reliability.small_run import IMAGE_SIZE, Case, interrupted, train, without_
 from sdlora.errors import NumericalError
 from sdlora.methods import METHODS
 
+pytestmark = pytest.mark.slow
+
 
 def cost_of(folder):
     return json.loads((folder / "cost.json").read_text())

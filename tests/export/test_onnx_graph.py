@@ -8,6 +8,9 @@ from sdlora.errors import ConfigError
 from sdlora.export.onnx_graph import INPUT, OUTPUT, Classifier, onnx_bytes
 from sdlora.methods import METHODS
 
+pytestmark = pytest.mark.slow
+
+
 ALWAYS = ("l2p", "sdlora")  # one that picks prompts by sorting, one that merges
 CASES = [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
 
@@ -33,7 +36,6 @@ def test_any_number_of_images_gives_the_probabilities_of_the_method(name):
     agree(parts, onnx_bytes(parts.method))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ViTModel", "Dinov2Model", "CLIPModel"])
 def test_models_of_transformers(name):
     parts = taught(backbone=small(name))

@@ -16,6 +16,9 @@ from sdlora.errors import CheckError, ConfigError
 from sdlora.export import Parts, export_timm, timm_format
 from sdlora.methods import METHODS
 
+pytestmark = pytest.mark.slow
+
+
 MERGEABLE = [name for name in METHODS if METHODS.get(name).mergeable]
 
 

@@ -18,6 +18,8 @@ from sdlora.errors import SDLoRAError
 from sdlora.methods import METHODS
 from sdlora.streams import make_stream
 
+pytestmark = pytest.mark.slow
+
 
 def dataset(sizes, images=None):
     """A dataset with so many training images in each class; one test image in each."""
@@ -62,7 +64,6 @@ def test_n6_corner_data(place, method, corner):
     assert result.totals[-1] == [group.num_classes for group in stream.groups]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "sdlora", "simplecil"])
 def test_n6_two_thousand_classes(place, method):
     many = make_stream(dataset([1] * 2000), num_tasks=2)
@@ -80,7 +81,6 @@ train(Path(sys.argv[1]), Case())
 """
 
 
-@pytest.mark.slow
 def test_t1_other_processes_compute_the_same_bits(place):
     """Three fresh interpreters, each with another hash seed, home, locale and level of optimisation."""
     train(place / "here", Case())

@@ -11,6 +11,9 @@ from reliability.small_run import STEPS, Case, Warnings, bits, interrupted, left
 from sdlora.engine.checkpoint import Checkpoints
 from sdlora.errors import RunError
 
+pytestmark = pytest.mark.slow
+
+
 CASE = Case()
 FILES = ("state.json", "tensors.safetensors", "metrics.jsonl", "manifest.json")
 

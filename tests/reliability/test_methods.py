@@ -8,6 +8,8 @@ from reliability import checks
 from sdlora.backbones.vit import load_backbone
 from sdlora.methods import METHODS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=METHODS.names())
 def make_method(request):

@@ -10,6 +10,9 @@ from sdlora import files
 from sdlora.engine import checkpoint, run_folder
 from sdlora.engine.checkpoint import Checkpoints
 
+pytestmark = pytest.mark.slow
+
+
 CASE = Case(method="probe", epochs=1)
 FILES = ("recipe.toml", "manifest.json", "matrix.json", "confusion.json", "cost.json")
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from server.fakes import FakeModels, form, png, write_generation
 
+pytestmark = pytest.mark.slow
+
+
 RED, GREY, BLACK = png((255, 0, 0)), png((128, 0, 0)), png((0, 0, 0))
 
 

@@ -7,6 +7,9 @@ from contextlib import suppress
 import pytest
 from server.fakes import png
 
+pytestmark = pytest.mark.slow
+
+
 BEGIN = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
 PICTURE = png()
 

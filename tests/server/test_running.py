@@ -9,6 +9,8 @@ from server.fakes import FakeModels, png
 from sdlora.errors import BusyError, ConfigError
 from sdlora.server.running import listen
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_taken_port_is_said_with_another():
     with listen("127.0.0.1", 0) as first:

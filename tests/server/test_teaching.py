@@ -10,6 +10,9 @@ from sdlora.server import teacher
 from sdlora.server.guard import Guard
 from sdlora.server.service import drafts_folder
 
+pytestmark = pytest.mark.slow
+
+
 TOKEN = "t" * 20
 SCRIPT = """
 import json, os, sys, time
