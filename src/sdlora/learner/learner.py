@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,27 +15,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sdlora.backbones.vit import SHIPPED, Backbone, backbone_of, load_backbone
+from sdlora.backbones.vit import Backbone
 from sdlora.bundle import Description, TaskRecord, read_bundle
 from sdlora.datasets.base import AugmentOptions
 from sdlora.datasets.images import shrink
 from sdlora.engine import Observer
 from sdlora.engine.checkpoint import stored_state
 from sdlora.engine.device import choose_device
-from sdlora.errors import BundleError, BusyError, ConfigError, DataError, NotTaughtError
+from sdlora.errors import BundleError, BusyError, NotTaughtError
 from sdlora.learner.data import opened
 from sdlora.learner.defaults import augment_for
-from sdlora.learner.measure import answers
+from sdlora.learner.measure import evaluation
 from sdlora.learner.names import renamed
-from sdlora.learner.pictures import as_many, as_pixels
-from sdlora.learner.state import State, check_named, make_method, restore
+from sdlora.learner.pictures import as_many, as_pixels, batched
+from sdlora.learner.state import State, as_backbone, check_named, make_method, restore
 from sdlora.learner.storage import Origin, earlier_state, store
 from sdlora.learner.summary import summary
 from sdlora.learner.teaching import Wishes, teach
 from sdlora.methods import Method
 from sdlora.methods.plain import plain_model
-from sdlora.predictions import Evaluation, Prediction, make_evaluation, make_predictions
-from sdlora.streams import TaskSplit
+from sdlora.predictions import Evaluation, Prediction, make_predictions
 from sdlora.streams.resample import resample_each
 from sdlora.streams.views import central_views
 
@@ -67,7 +65,7 @@ class Learner:
         seed: int = 0,
         **method_options: Any,
     ) -> None:
-        made = make_method(method, _as_backbone(backbone), method_options, seed)
+        made = make_method(method, as_backbone(backbone), method_options, seed)
         self._begin(State.of(made, None), method, method_options, device, seed)
         self._is_named = backbone is None or isinstance(backbone, str)
 
@@ -254,7 +252,7 @@ class Learner:
         tasks = [description.task_of(label) for label in description.classes]
         many = as_many(images)
         found: list[Prediction] = []
-        for batch in _batched(iter([images] if many is None else many), batch_size or BATCH):
+        for batch in batched(iter([images] if many is None else many), batch_size or BATCH):
             found += make_predictions(
                 self._probabilities(state, self._stacked(batch)),
                 description.classes,
@@ -275,7 +273,7 @@ class Learner:
         """
         state = self._taught()
         many = as_many(images)
-        batches = _batched(iter([images] if many is None else many), batch_size or BATCH)
+        batches = batched(iter([images] if many is None else many), batch_size or BATCH)
         rows = [self._probabilities(state, self._stacked(batch)) for batch in batches]
         return np.concatenate(rows) if rows else np.empty((0, self.num_seen), np.float32)
 
@@ -291,26 +289,11 @@ class Learner:
             DataError: If the data are not what they must be.
         """
         state = self._taught()
-        description = state.description
-        assert description is not None
-        classes = description.classes
+        assert state.description is not None
         with opened(data, self.augment.shorter_side(self.image_size), skip_unreadable=True) as images:
-            unknown = [name for name in images.classes if name not in classes]
-            if unknown and not ignore_unknown:
-                raise DataError(
-                    f"{images.name} has classes that were never taught: {', '.join(unknown[:10])}",
-                    expected="classes that the model knows",
-                    fix="ignore_unknown=True (--ignore-unknown), or teach them",
-                )
-            rows = images.for_testing()
-            place = np.array([classes.index(name) if name in classes else -1 for name in images.classes])
-            rows = rows[place[images.labels[rows]] >= 0]
-            if not len(rows):
-                raise DataError(f"{images.name} shows no class that the model knows")
-            split = TaskSplit(images.images, rows, place[images.labels[rows]], self.augment)
-            said = answers(state.predictor, split, self.device)
-        tasks = [description.task_of(label) for label in classes]
-        return make_evaluation(split.labels, said, classes, tasks, unknown=unknown)
+            return evaluation(
+                state.predictor, state.description, images, self.augment, self.device, ignore_unknown=ignore_unknown
+            )
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Give classes other names; nothing is learned or forgotten.
@@ -419,18 +402,3 @@ class Learner:
         logits = state.predictor(images).float()
         shares: NDArray[np.float32] = logits.softmax(dim=1).cpu().numpy()
         return shares
-
-
-def _as_backbone(backbone: str | Backbone | nn.Module | None) -> Backbone:
-    if backbone is None:
-        return load_backbone(SHIPPED)
-    if isinstance(backbone, str):
-        return load_backbone(backbone)
-    return backbone if isinstance(backbone, Backbone) else backbone_of(backbone)
-
-
-def _batched(images: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    if size < 1:
-        raise ConfigError(f"batch_size = {size}", expected="at least 1")
-    while batch := list(islice(images, size)):
-        yield batch

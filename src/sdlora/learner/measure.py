@@ -10,9 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sdlora.bundle import Weakest
+from sdlora.bundle import Description, Weakest
+from sdlora.datasets.base import AugmentOptions
 from sdlora.engine.seeding import seeded
+from sdlora.errors import DataError
+from sdlora.learner.data import LabelledImages
 from sdlora.methods import Method
+from sdlora.predictions import Evaluation, make_evaluation
 from sdlora.streams import PlainBatches, TaskSplit
 
 BATCH = 256  # images
@@ -24,6 +28,38 @@ def answers(
     """Return the class (N,) that a method finds likeliest for each image, among all it has begun."""
     found = [logits.argmax(dim=1) for logits in _each(method, method, split, device, watch)]
     return torch.cat([torch.empty(0, dtype=torch.int64), *found]).numpy()
+
+
+def evaluation(
+    predictor: Method,
+    description: Description,
+    images: LabelledImages,
+    augment: AugmentOptions,
+    device: torch.device,
+    *,
+    ignore_unknown: bool,
+) -> Evaluation:
+    """Return how often a taught method is right on labelled images.
+
+    Raises:
+        DataError: If no class is known, or one is not and `ignore_unknown` is not set.
+    """
+    classes = description.classes
+    unknown = [name for name in images.classes if name not in classes]
+    if unknown and not ignore_unknown:
+        raise DataError(
+            f"{images.name} has classes that were never taught: {', '.join(unknown[:10])}",
+            expected="classes that the model knows",
+            fix="ignore_unknown=True (--ignore-unknown), or teach them",
+        )
+    rows = images.for_testing()
+    place = np.array([classes.index(name) if name in classes else -1 for name in images.classes])
+    rows = rows[place[images.labels[rows]] >= 0]
+    if not len(rows):
+        raise DataError(f"{images.name} shows no class that the model knows")
+    split = TaskSplit(images.images, rows, place[images.labels[rows]], augment)
+    tasks = [description.task_of(label) for label in classes]
+    return make_evaluation(split.labels, answers(predictor, split, device), classes, tasks, unknown=unknown)
 
 
 def features(method: Method, split: TaskSplit, device: torch.device, *, turns: int = 0) -> Tensor:

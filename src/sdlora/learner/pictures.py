@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sdlora.datasets.images import SUFFIXES, decode, printable, to_pixels
-from sdlora.errors import DataError
+from sdlora.errors import ConfigError, DataError
 
 EXPECTED = "a path, bytes, a PIL image, an array (H, W, 3) of uint8, or a tensor (3, H, W), uint8 or float in 0..1"
 
@@ -97,3 +98,15 @@ def _from_tensor(image: Tensor) -> NDArray[np.uint8]:
     if str(image.dtype) != "torch.uint8":
         raise DataError(f"a tensor of {image.dtype}", expected=expected)
     return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+
+
+def batched(images: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Yield lists of `size` images, the last maybe shorter.
+
+    Raises:
+        ConfigError: If `size` is not positive.
+    """
+    if size < 1:
+        raise ConfigError(f"batch_size = {size}", expected="at least 1")
+    while batch := list(islice(images, size)):
+        yield batch

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdlora.adapters.merge import merge_
-from sdlora.backbones.vit import Backbone, load_backbone
+from sdlora.backbones.vit import SHIPPED, Backbone, backbone_of, load_backbone
 from sdlora.bundle import Description, TaskRecord
 from sdlora.config.signature import section_of, words
 from sdlora.datasets.images import printable
@@ -43,6 +43,15 @@ class State:
     def of(cls, method: Method, description: Description | None) -> State:
         """Return the state of a method that has learned what the description says."""
         return cls(method.eval(), description, predictor_of(method))
+
+
+def as_backbone(backbone: str | Backbone | nn.Module | None) -> Backbone:
+    """Return the backbone that a name, a model or nothing (the shipped one) stands for."""
+    if backbone is None:
+        return load_backbone(SHIPPED)
+    if isinstance(backbone, str):
+        return load_backbone(backbone)
+    return backbone if isinstance(backbone, Backbone) else backbone_of(backbone)
 
 
 def make_method(name: str, backbone: Backbone, options: Mapping[str, Any], seed: int) -> Method:
