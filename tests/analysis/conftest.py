@@ -1,43 +1,14 @@
 """Small runs that kept their weights."""
 
 import pytest
+from tiny import RECIPE
 
 from sdlora.config.build import build
 from sdlora.config.load import parse_recipe
 from sdlora.config.resolved import recipe_toml, resolved
 from sdlora.engine import fit
 
-RECIPE = """
-[run]
-seeds = [0]
-output_dir = "runs"
-device = "cpu"
-keep_task_weights = true
-
-[stream]
-dataset = "synthetic"
-num_tasks = 3
-
-[data]
-num_classes = 6
-train_images = 8
-test_images = 5
-
-[backbone]
-name = "untrained_vit"
-options = { width = 16, depth = 1 }
-
-[method]
-name = "sdlora"
-rank = 2
-
-[optim]
-name = "sgd"
-lr = 0.05
-momentum = 0.9
-epochs = 2
-batch_size = 8
-"""
+KEPT = ("run.keep_task_weights=true", "stream.num_tasks=3", "data.num_classes=6")
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +19,7 @@ def train(tmp_path_factory):
 
     def run(*changes):
         if changes not in done:
-            recipe = parse_recipe(RECIPE.encode(), changes, name="test")
+            recipe = parse_recipe(RECIPE.encode(), [*KEPT, *changes], name="test")
             experiment, folder = build(recipe), root / f"{len(done)}" / "seed0"
             options, text = experiment.options(0), recipe_toml(recipe, 0)
             stream = experiment.stream(0)

@@ -1,9 +1,12 @@
-"""A folder in memory, where flushing costs nothing, and the server that forks children of tests/reliability."""
+"""A folder in memory, where flushing costs nothing, a small bundle in it, and the server that forks children."""
 
 from __future__ import annotations
 
 import pytest
+from bundles import description, tensors
 from reliability.conftest import in_memory, server
+
+from sdlora.bundle import commit_lesson
 
 __all__ = ["server"]
 
@@ -13,3 +16,12 @@ def tmp_path(tmp_path_factory):
     """An empty folder, in memory where that is possible."""
     with in_memory(tmp_path_factory.mktemp("bundle")) as folder:
         yield folder
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A bundle of two lessons; generation g holds the value g in all its weights."""
+    path = tmp_path / "shop"
+    commit_lesson(path, description(("rose", "tulip")), tensors(1), parent_generation=None)
+    commit_lesson(path, description(("rose", "tulip"), ("fern",)), tensors(2), parent_generation=1)
+    return path

@@ -17,15 +17,6 @@ from sdlora.bundle import BundleConfig, commit_lesson, is_bundle, read_bundle, r
 from sdlora.errors import BundleError, BusyError, StorageError
 
 
-@pytest.fixture
-def shop(tmp_path):
-    """A bundle of two lessons; generation g holds the value g in all its weights."""
-    path = tmp_path / "shop"
-    commit_lesson(path, description(("rose", "tulip")), tensors(1), parent_generation=None)
-    commit_lesson(path, description(("rose", "tulip"), ("fern",)), tensors(2), parent_generation=1)
-    return path
-
-
 def newest(path):
     return path / "history" / f"{max(int(file.stem) for file in (path / 'history').iterdir())}.json"
 

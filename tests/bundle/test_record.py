@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from bundles import contents, description, tensors
+from bundles import contents
 
-from sdlora.bundle import MeasuredTask, Measurement, commit_lesson, read_bundle, read_config, record, undo
+from sdlora.bundle import MeasuredTask, Measurement, read_bundle, read_config, record, undo
 from sdlora.bundle import folder as module
 from sdlora.bundle.config import MAX_MEASURED
 from sdlora.errors import BusyError
@@ -13,14 +13,6 @@ from sdlora.errors import BusyError
 def measurement(name="test", accuracy=0.75):
     part = MeasuredTask(task=1, num_images=8, accuracy=accuracy)
     return Measurement(name=name, sha256="0" * 64, num_images=8, accuracy=accuracy, tasks=(part,), date="2026-01-02")
-
-
-@pytest.fixture
-def shop(tmp_path):
-    path = tmp_path / "shop"
-    commit_lesson(path, description(("rose", "tulip")), tensors(1), parent_generation=None)
-    commit_lesson(path, description(("rose", "tulip"), ("fern",)), tensors(2), parent_generation=1)
-    return path
 
 
 def test_it_changes_nothing_else(shop):
