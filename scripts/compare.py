@@ -30,7 +30,7 @@ GRID = LADDER[3:7]
 TUNING_SEED = 100
 RESULTS, TUNING = Path("results"), Path("runs/tuning")
 SDLORA = (sys.executable, "-m", "sdlora.cli.main")
-KEPT = ("manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml")
+KEPT = ("cost.json", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml")
 
 SOURCE_RATES = {  # of the settings each method comes with, scaled to batch 32 where these scale it; or a middle guess
     "coda_prompt": 1e-3,
