@@ -59,3 +59,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
+
+
+def newest(folder: Path) -> Path:
+    """Return the document of a bundle's newest generation."""
+    return folder / "history" / f"{max(int(file.stem) for file in (folder / 'history').iterdir())}.json"

@@ -5,7 +5,7 @@ import torch
 from bundles import contents
 
 from sdlora.bundle import MeasuredTask, Measurement, read_bundle, read_config, record, undo
-from sdlora.bundle import folder as module
+from sdlora.bundle import commit as module
 from sdlora.bundle.config import MAX_MEASURED
 from sdlora.errors import BusyError
 

@@ -246,6 +246,43 @@ def test_undo_in_memory_and_from_the_bundle(tmp_path):
     assert state_of(again)[0] == state_of(one)[0]
 
 
+def test_undo_goes_back_as_far_as_the_bundle_does(tmp_path):
+    made = learner("sdlora", (0, 1))
+    states = [state_of(made)[0]]
+    for numbers in ((2, 3), (4, 5), (6, 7)):
+        made.save(tmp_path / "m")
+        made.learn(Stripes(numbers), epochs=1)
+        states.append(state_of(made)[0])
+    made.save(tmp_path / "m")
+    made.rename({"stripes 0": "zero"})
+    loaded = sdlora.Learner.load(tmp_path / "m", device="cpu")
+    for number in (2, 1):
+        assert (made.undo().task, loaded.undo().task) == (number + 2, number + 2)
+        assert state_of(made)[0] == state_of(loaded)[0] == states[number]
+    assert made.classes[0] == "zero"
+    loaded.save(tmp_path / "m")
+    again = sdlora.Learner.load(tmp_path / "m", device="cpu")
+    assert again.undo().task == 2
+    assert state_of(again)[0] == states[0]
+    with pytest.raises(BundleError, match="no state before the last lesson"):
+        again.undo()
+
+
+def test_undo_in_memory_then_two_other_lessons_leave_none_of_what_was_undone(tmp_path):
+    made = learner("probe", (0, 1), (2, 3))
+    made.save(tmp_path / "m")
+    made.undo()
+    for numbers in ((4, 5), (6, 7)):
+        made.learn(Stripes(numbers), epochs=1)
+    made.save(tmp_path / "m")
+    again = sdlora.Learner.load(tmp_path / "m", device="cpu")
+    assert again.classes[2::2] == ("stripes 4", "stripes 6")
+    again.undo()
+    assert again.classes[2:] == ("stripes 4", "stripes 5")
+    again.undo()
+    assert again.classes == ("stripes 0", "stripes 1")
+
+
 def test_names_change_and_nothing_else(tmp_path):
     made = learner("probe", (0, 1))
     before, version = made.predict_proba(everything()), made.model_version

@@ -1,29 +1,12 @@
 """The model bundle: a folder that holds what a learner has learned, and never loses it (docs/bundle.md)."""
 
-from sdlora.bundle.config import (
-    BackboneSource,
-    BundleConfig,
-    Description,
-    MeasuredTask,
-    Measurement,
-    MethodSource,
-    Preprocessing,
-    Retest,
-    TaskRecord,
-    Weakest,
-    Weights,
-)
-from sdlora.bundle.folder import (
-    Bundle,
-    commit_lesson,
-    is_bundle,
-    read_bundle,
-    read_config,
-    read_generation,
-    record,
-    undo,
-)
+from sdlora.bundle.commit import commit_lesson, record, undo
+from sdlora.bundle.config import BundleConfig, Description, Weights
+from sdlora.bundle.folder import Bundle, is_bundle, read_bundle, read_config, read_generation
+from sdlora.bundle.history import earlier_states
 from sdlora.bundle.lock import writing
+from sdlora.bundle.records import MeasuredTask, Measurement, Retest, TaskRecord, Weakest
+from sdlora.bundle.source import BackboneSource, MethodSource, Preprocessing
 
 __all__ = [
     "BackboneSource",
@@ -39,6 +22,7 @@ __all__ = [
     "Weakest",
     "Weights",
     "commit_lesson",
+    "earlier_states",
     "is_bundle",
     "read_bundle",
     "read_config",

@@ -81,7 +81,7 @@ def check_classes(
     Raises:
         DataError: If there are any and they are not to be ignored, or some differ from known ones in case only.
     """
-    from sdlora.bundle.config import case_twins
+    from sdlora.bundle.names import case_twins
     from sdlora.datasets.listing import itemised
     from sdlora.errors import DataError
 

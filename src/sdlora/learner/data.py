@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sdlora.bundle.config import bad_class_name
+from sdlora.bundle.names import bad_class_name
 from sdlora.datasets.base import ImageSource
 from sdlora.datasets.folder import list_folder
 from sdlora.datasets.image_files import ImageFiles

@@ -310,7 +310,7 @@ class Learner:
         self._state = State(state.method, renamed(state.description, names), state.predictor)
 
     def undo(self) -> TaskRecord:
-        """Go back to before the last lesson and return its record; once.
+        """Go back to before the last lesson and return its record; again and again where a bundle keeps the states.
 
         Raises:
             BundleError: If no earlier state is kept.
@@ -318,10 +318,10 @@ class Learner:
         """
         state = self._taught()
         assert state.description is not None
-        if self._earlier is None and self._origin is not None and self._origin.state is state:
-            self._earlier = earlier_state(self._origin, self.device)
+        if self._earlier is None and self._origin is not None:
+            self._earlier = earlier_state(self._origin, state.description, self.device)
         if self._earlier is None:
-            raise BundleError("no state before the last lesson is kept", expected="a lesson that was not undone yet")
+            raise BundleError("no state before the last lesson is kept")
         undone = state.description.tasks[-1]
         assert self._earlier.description is not None
         kept = dict(zip(self._earlier.description.classes, state.description.classes, strict=False))

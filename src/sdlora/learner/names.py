@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sdlora.bundle import Description
-from sdlora.bundle.config import bad_class_name, with_names
+from sdlora.bundle.config import with_names
+from sdlora.bundle.names import bad_class_name
 from sdlora.errors import ConfigError
 from sdlora.registry import nearest
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sdlora.bundle.config import case_twins
+from sdlora.bundle.names import case_twins
 from sdlora.datasets.base import AugmentOptions
 from sdlora.datasets.holdout import hold_out
 from sdlora.errors import ConfigError, DataError

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import torch
 
-from sdlora.bundle import BundleConfig, Description, commit_lesson, is_bundle, read_config, read_generation, writing
+from sdlora.bundle import (
+    BundleConfig,
+    Description,
+    commit_lesson,
+    earlier_states,
+    is_bundle,
+    read_config,
+    read_generation,
+    writing,
+)
 from sdlora.engine.checkpoint import stored_state
 from sdlora.errors import BundleError
 from sdlora.learner.state import State, restore
@@ -61,22 +70,28 @@ def store(path: Path, state: State, earlier: State | None, origin: Origin | None
             return Origin.of(path, there, state)
         if there is not None and not _is_child(path, there, state.description, origin):
             raise _other_lessons(path, there, state.description)
-        if earlier is not None and _is_needed(earlier, there):
+        if earlier is not None and not _is_held(earlier, there):
             there = _commit(path, earlier, there)
         return Origin.of(path, _commit(path, state, there), state)
 
 
-def earlier_state(origin: Origin, device: torch.device) -> State | None:
-    """Return the state before the last lesson, if the bundle keeps it.
+def earlier_state(origin: Origin, description: Description, device: torch.device) -> State | None:
+    """Return the newest state without the last lesson of a description that was loaded or that the bundle keeps.
 
     Raises:
         BundleError: If it is damaged.
     """
-    if origin.config.previous is None:
+
+    def is_earlier(config: BundleConfig) -> bool:
+        return len(config.tasks) < len(description.tasks) and description.continues(config)
+
+    if is_earlier(origin.config):
+        return origin.state
+    found = next(filter(is_earlier, earlier_states(origin.path, origin.config)), None)
+    if found is None:
         return None
-    bundle = read_generation(origin.path, origin.config.previous)
-    description = _described(bundle.config)
-    return State.of(restore(description, bundle.tensors).to(device), description)
+    bundle = read_generation(origin.path, found.generation)
+    return State.of(restore(found, bundle.tensors).to(device), _described(found))
 
 
 def _commit(path: Path, state: State, parent: BundleConfig | None) -> BundleConfig:
@@ -89,12 +104,12 @@ def _is_child(path: Path, there: BundleConfig, new: Description, origin: Origin 
     """Whether `new` was made from what is there: loaded from it, or taught the same lessons first."""
     if origin is not None and origin.path == Path(os.path.realpath(path)) and origin.config == there:
         return True
-    return [task.weights for task in there.tasks] == [task.weights for task in new.tasks[: len(there.tasks)]]
+    return new.continues(there)
 
 
-def _is_needed(earlier: State, there: BundleConfig | None) -> bool:
+def _is_held(earlier: State, there: BundleConfig | None) -> bool:
     assert earlier.description is not None
-    return len(earlier.description.tasks) > (len(there.tasks) if there else 0)
+    return there is not None and there.continues(earlier.description)
 
 
 def _described(config: BundleConfig) -> Description:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sdlora.bundle.config import bad_class_name
+from sdlora.bundle.names import bad_class_name
 from sdlora.reports.text import listed
 from sdlora.server.draft import Draft, DraftClass
 

@@ -1,0 +1,16 @@
+import pytest
+from bundles import record
+from pydantic import ValidationError
+
+
+def test_a_lesson_in_one_line():
+    assert repr(record(3, ("a", "b"), num_images=1440, held_out_accuracy=0.941, seconds=109.4)) == (
+        "TaskRecord(3: 2 classes, 1440 images, held-out 94.1 %, 109 s)"
+    )
+    alone = record(1, ("a",), held_out_accuracy=None)
+    assert str(alone) == "TaskRecord(1: 1 class, 20 images, nothing held out, 2 s)"
+
+
+def test_only_one_class_is_written_into_the_head():
+    with pytest.raises(ValidationError, match="2 classes were written"):
+        record(1, ("a", "b"), is_imprinted=True)
