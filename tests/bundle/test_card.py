@@ -2,7 +2,7 @@ import re
 
 from bundles import description, record, tensors
 
-from sdlora.bundle import Retest, commit_lesson
+from sdlora.bundle import MethodSource, Retest, commit_lesson
 from sdlora.bundle.card import model_card
 
 
@@ -26,6 +26,20 @@ def test_what_was_not_measured_is_named(tmp_path):
     assert "- lesson 1: its accuracy after lesson 2 was not measured" in text
     assert "- lesson 2: its accuracy after lesson 2 was not measured" in text
     assert "## Measured" not in text
+
+
+def test_a_lesson_that_no_retest_shows_is_not_known(tmp_path):
+    retest = Retest(name="winter_test", classes=2, tasks=(1,), num_images=300, before=0.96, after=0.953)
+    text = card_of(tmp_path / "m", ("a", "b"), ("c", "d"), record(3, ("e",), retests=(retest,)))
+    assert "lesson 1: its accuracy" not in text
+    assert "- lesson 2: its accuracy after lesson 3 was not measured" in text
+
+
+def test_a_tag_stands_there_once(tmp_path):
+    made = description(("a", "b"))
+    named = made.model_copy(update={"method": MethodSource(name="sdlora", options={})})
+    config = commit_lesson(tmp_path / "m", named, tensors(), parent_generation=None)
+    assert model_card(config).splitlines().count("- sdlora") == 1
 
 
 def test_notes_belong_to_the_owner(tmp_path):

@@ -1,6 +1,6 @@
 """The model bundle: a folder that holds what a learner has learned, and never loses it (docs/bundle.md)."""
 
-from sdlora.bundle.commit import commit_lesson, record, undo
+from sdlora.bundle.commit import check_free, commit_lesson, record, undo
 from sdlora.bundle.config import BundleConfig, Description, Weights
 from sdlora.bundle.folder import Bundle, is_bundle, read_bundle, read_config, read_generation
 from sdlora.bundle.history import earlier_states
@@ -21,6 +21,7 @@ __all__ = [
     "TaskRecord",
     "Weakest",
     "Weights",
+    "check_free",
     "commit_lesson",
     "earlier_states",
     "is_bundle",

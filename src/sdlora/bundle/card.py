@@ -54,9 +54,7 @@ def _front_matter(config: BundleConfig) -> str:
         "pipeline_tag: image-classification",
         f"base_model: timm/{config.backbone.name}" if "." in config.backbone.name else "",
         "tags:",
-        "- sdlora",
-        "- class-incremental-learning",
-        f"- {config.method.name}",
+        *(f"- {tag}" for tag in dict.fromkeys(("sdlora", "class-incremental-learning", config.method.name))),
         "---",
     ]
     return "\n".join(line for line in lines if line)
@@ -102,8 +100,8 @@ def _measured(config: BundleConfig) -> list[str]:
 def _unknown(config: BundleConfig) -> list[str]:
     """Name the lessons that were not measured since something newer was taught."""
     *earlier, last = config.tasks
-    measured = {part.task for found in config.measured for part in found.tasks}
-    unmeasured = [] if last.retests else [task for task in earlier if task.classes]
+    measured = {part.task for found in config.measured for part in found.tasks} | last.retested
+    unmeasured = [task for task in earlier if task.classes]
     if last.held_out_accuracy is None:
         unmeasured.append(last)
     unmeasured = [task for task in unmeasured if task.task not in measured]

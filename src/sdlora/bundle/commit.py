@@ -70,7 +70,7 @@ def commit_lesson(
     """
     data = tensor_bytes(tensors)
     if parent_generation is None:
-        _check_free(path)
+        check_free(path)
         return _commit(path, description, data, parent=None, previous=None)
     parent = read_config(path)
     if parent.generation != parent_generation:
@@ -216,8 +216,13 @@ def _sweep(path: Path, config: BundleConfig) -> None:
                     file.unlink()
 
 
-def _check_free(path: Path) -> None:
-    """Refuse to begin a bundle where there is one, or where somebody else's files are."""
+def check_free(path: Path) -> None:
+    """Refuse to begin a bundle where there is one, or where somebody else's files are.
+
+    Raises:
+        BusyError: If there is a bundle.
+        BundleError: If there is something else.
+    """
     if is_bundle(path):
         raise _conflict(path)
     if path.is_dir():

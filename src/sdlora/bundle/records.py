@@ -15,6 +15,7 @@ class Retest(Part):
     Attributes:
         name: What the folder is called, without the path to it.
         classes: How many of the model's classes it shows.
+        tasks: The lessons that taught these classes; empty in records that do not say.
         num_images: Images in it.
         before: Accuracy of the model as it was, fraction.
         after: Accuracy with the lesson learned, fraction.
@@ -22,6 +23,7 @@ class Retest(Part):
 
     name: Name
     classes: Count
+    tasks: tuple[Annotated[int, Field(ge=1)], ...] = ()
     num_images: Count
     before: Share
     after: Share
@@ -48,6 +50,7 @@ class TaskRecord(Part):
         task: Its number, from 1.
         classes: Names of the classes it added, in the order of the model's outputs.
         updated: Names of known classes that it taught again.
+        source: What the pictures' folder or table is called, without the path to it; None in records that do not say.
         num_images: Images in all, readable ones.
         num_held_out: How many of them were held out.
         held_out_accuracy: On these, among all classes known after the lesson, fraction; None if there were none.
@@ -64,6 +67,7 @@ class TaskRecord(Part):
     task: Annotated[int, Field(ge=1)]
     classes: tuple[Name, ...]
     updated: tuple[Name, ...] = ()
+    source: Name | None = None
     num_images: Count
     num_held_out: Count
     held_out_accuracy: Share | None
@@ -81,6 +85,11 @@ class TaskRecord(Part):
         if self.is_imprinted and len(self.classes) != 1:
             raise ValueError(f"{len(self.classes)} classes were written into the head; that is done with one")
         return self
+
+    @property
+    def retested(self) -> frozenset[int]:
+        """Earlier lessons of which a retest showed classes."""
+        return frozenset(task for retest in self.retests for task in retest.tasks or range(1, self.task))
 
     def __str__(self) -> str:
         return repr(self)
