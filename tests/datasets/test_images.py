@@ -70,6 +70,22 @@ def test_exif_orientation_of_a_jpeg_is_applied():
     assert np.array_equal(decode(encode(PIXELS, "JPEG", exif=exif)), np.rot90(plain, -1))
 
 
+def test_turning_leaves_the_other_metadata_alone(monkeypatch):
+    """Pillow writes them anew for each picture that it turns: 20 MB of numbers took it 4 seconds and 1.6 GB."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(PIXELS, "PNG", exif=exif)
+    monkeypatch.setattr(Image.Exif, "tobytes", lambda *_, **__: pytest.fail("metadata were written"))
+    assert np.array_equal(decode(data), np.rot90(PIXELS, -1))
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535, (6, 6)])
+def test_an_orientation_that_is_none_turns_nothing(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert np.array_equal(decode(encode(PIXELS, "PNG", exif=exif)), PIXELS)
+
+
 def test_sixteen_bits_are_scaled_not_clipped():
     levels = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
     expected = np.repeat(np.rint(levels / 65535 * 255).astype(np.uint8)[..., None], 3, axis=2)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from sdlora.datasets import heic
-from sdlora.datasets.jpeg_scans import MAX_SCANS, has_too_many_scans
+from sdlora.datasets.segments import excess
 from sdlora.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", *heic.SUFFIXES)
@@ -24,6 +24,16 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", heic.FORMAT)
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 20_000  # pixels
+ORIENTATION = 0x0112  # number of the EXIF tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 BACKGROUND = (255, 255, 255)  # behind what is transparent
 EXPECTED = f"a complete image, one of {' '.join(SUFFIXES)}"
 
@@ -49,10 +59,12 @@ def decode(source: Path | bytes, *, name: str | None = None, formats: tuple[str,
     data = source if isinstance(source, bytes) else read_image(source, label)
     if len(data) > MAX_BYTES:
         raise DataError(f"{label} has {len(data):,} bytes", expected=f"at most {MAX_BYTES:,}")
+    if problem := excess(data):
+        raise DataError(f"{label} {problem}", expected=EXPECTED)
     readable = _readable(data, formats, label)
     try:
         with Image.open(io.BytesIO(data), formats=readable) as image:
-            _check_cost(image, data, label)
+            _check_size(image, label)
             return to_pixels(image)
     except DataError:
         raise
@@ -68,7 +80,7 @@ def to_pixels(image: Image.Image) -> NDArray[np.uint8]:
     Raises:
         ValueError: If its pixels are fractions without a stated range.
     """
-    return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+    return np.array(_as_rgb(_upright(image)))
 
 
 def read_image(path: Path, name: str) -> bytes:
@@ -120,15 +132,20 @@ def _readable(data: bytes, formats: tuple[str, ...], label: str) -> tuple[str, .
     return (heic.FORMAT,)
 
 
-def _check_cost(image: Image.Image, data: bytes, label: str) -> None:
+def _check_size(image: Image.Image, label: str) -> None:
     width, height = image.size
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise DataError(
             f"{label} has {width:,} x {height:,} pixels",
             expected=f"at most {MAX_PIXELS:,} in all and {MAX_SIDE:,} a side",
         )
-    if image.format in ("JPEG", "MPO") and has_too_many_scans(data):
-        raise DataError(f"{label} paints its picture more than {MAX_SCANS} times", expected=EXPECTED)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF says; Pillow's own function writes all metadata anew, perhaps in gigabytes."""
+    image.load()  # of some formats the metadata come last
+    turn = TURNS.get(image.getexif().get(ORIENTATION))
+    return image if turn is None else image.transpose(turn)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -145,10 +162,14 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits, one level perhaps transparent; Pillow's own conversion whitens levels over 255."""
-    levels = np.asarray(image).astype(np.int64)
+    levels = np.asarray(image)
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"its levels run from {levels.min()} to {levels.max()}, not within 0 to 65535")
-    grey = Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
+    scaled = levels.astype(np.uint32)
+    scaled *= 255
+    scaled += 32767
+    scaled //= 65535
+    grey = Image.fromarray(scaled.astype(np.uint8))
     hidden = image.info.get("transparency")
     if hidden is None:
         return grey
