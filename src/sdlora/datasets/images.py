@@ -144,7 +144,7 @@ def _check_size(image: Image.Image, label: str) -> None:
 def _upright(image: Image.Image) -> Image.Image:
     """Turn an image as its EXIF says; Pillow's own function writes all metadata anew, perhaps in gigabytes."""
     image.load()  # of some formats the metadata come last
-    turn = TURNS.get(image.getexif().get(ORIENTATION))
+    turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
     return image if turn is None else image.transpose(turn)
 
 
