@@ -5,6 +5,7 @@
     |-- DataError (ValueError)           2   images, labels or folders are wrong
     |-- RunError (RuntimeError)          3   a run folder or a checkpoint is unusable
     |-- BundleError (RuntimeError)       3   a model folder is unusable
+    |-- BackboneError (RuntimeError)     3   pretrained weights are damaged
     |-- NotTaughtError (RuntimeError)    3   a learner that knows no class was asked
     |-- BusyError (RuntimeError)         4   locked by another process, or a conflict with it
     |-- CheckError (RuntimeError)        5   a check that was asked for failed
@@ -62,6 +63,12 @@ class RunError(SDLoRAError, RuntimeError):
 
 class BundleError(SDLoRAError, RuntimeError):
     """A model folder is missing, damaged, or written by a newer sdlora."""
+
+    exit_code = 3
+
+
+class BackboneError(SDLoRAError, RuntimeError):
+    """Pretrained weights are missing or damaged where they must be."""
 
     exit_code = 3
 

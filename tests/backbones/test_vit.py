@@ -5,7 +5,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from sdlora.backbones import vit
 from sdlora.backbones.vit import Backbone, backbone_of, digest, load_backbone, untrained_vit
-from sdlora.errors import ConfigError, DataError
+from sdlora.errors import BackboneError, ConfigError, DataError
 
 
 def test_features_are_timms_own():
@@ -76,10 +76,19 @@ def test_options_belong_to_the_untrained_one():
         load_backbone("glyph_vit", width=16)
 
 
-def test_a_damaged_shipped_backbone_is_refused(monkeypatch):
-    monkeypatch.setattr(vit, "_read_weights", lambda: (b"damaged", "0" * 64))
-    with pytest.raises(ConfigError, match="damaged"):
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (lambda: (b"damaged", "0" * 64), r"is damaged \(sha256 [0-9a-f]{8}, expected 00000000\)"),
+        (lambda: open("nowhere"), "is not where it was installed"),  # noqa: SIM115
+        (lambda: [][0], "is not where it was installed"),
+    ],
+)
+def test_a_damaged_shipped_backbone_is_refused(monkeypatch, read, words):
+    monkeypatch.setattr(vit, "_read_weights", read)
+    with pytest.raises(BackboneError, match=rf"{words}\nFix: pip install --force-reinstall") as caught:
         load_backbone("glyph_vit")
+    assert caught.value.exit_code == 3
 
 
 def test_a_model_of_the_callers_own_keeps_what_its_configuration_says():

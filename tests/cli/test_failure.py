@@ -17,6 +17,7 @@ from sdlora.cli.failure import explain
         (errors.DataError, 2),
         (errors.RunError, 3),
         (errors.BundleError, 3),
+        (errors.BackboneError, 3),
         (errors.BusyError, 4),
         (errors.CheckError, 5),
         (errors.PartialError, 6),
@@ -33,6 +34,16 @@ def test_a_known_error_is_its_three_parts_and_its_code(kind, code, capsys):
 def test_trouble_with_a_file_is_storage(capsys):
     assert explain(PermissionError(errno.EACCES, "Permission denied", "/x/y"), Console()) == 7
     assert "Error: cannot use /x/y: permission denied" in capsys.readouterr().err
+
+
+def test_a_damaged_shipped_backbone_is_no_mistake_of_the_users(sdlora, workplace, monkeypatch):
+    from sdlora.backbones import vit
+
+    monkeypatch.setattr(vit, "_read_weights", lambda: (b"damaged", "0" * 64))
+    answer = sdlora("train", "tiny.toml", "backbone.name=glyph_vit")
+    assert answer.code == 3
+    assert "Fix: pip install --force-reinstall --no-deps sdlora" in answer.err
+    assert not list(workplace.rglob("manifest.json"))
 
 
 @pytest.mark.parametrize("error", [MemoryError("no room"), torch.OutOfMemoryError("no room")])

@@ -22,7 +22,7 @@ from sdlora.backbones.glyph_vit import glyph_vit
 from sdlora.backbones.hugging_face import HuggingFaceViT, as_classifier, is_of_transformers, preprocessing
 from sdlora.backbones.hugging_face_cache import PREFIX, read_from_cache
 from sdlora.backbones.timm_vit import TimmViT
-from sdlora.errors import ConfigError, DataError
+from sdlora.errors import BackboneError, ConfigError, DataError
 from sdlora.registry import nearest
 
 SHIPPED = "glyph_vit"
@@ -154,6 +154,7 @@ def load_backbone(name: str, **options: Any) -> Backbone:
 
     Raises:
         ConfigError: If the name is unknown, untagged, not a plain vision transformer, or would fetch by URL.
+        BackboneError: If the shipped one is damaged.
     """
     if name == UNTRAINED:
         return untrained_vit(**options)
@@ -171,14 +172,17 @@ def shipped() -> Backbone:
     """Load the backbone in this package, pretrained on rendered characters (docs/backbone.md).
 
     Raises:
-        ConfigError: If its file does not have the recorded sha256.
+        BackboneError: If its file is not there or does not have the recorded sha256.
     """
-    data, expected = _read_weights()
+    reinstall = "pip install --force-reinstall --no-deps sdlora"
+    try:
+        data, expected = _read_weights()
+    except (FileNotFoundError, IndexError) as error:
+        raise BackboneError("the shipped backbone is not where it was installed", fix=reinstall) from error
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
-        raise ConfigError(
-            f"the shipped backbone is damaged (sha256 {found[:8]}, expected {expected[:8]})",
-            fix="pip install --force-reinstall --no-deps sdlora",
+        raise BackboneError(
+            f"the shipped backbone is damaged (sha256 {found[:8]}, expected {expected[:8]})", fix=reinstall
         )
     weights = {key: value.float() for key, value in load(data).items()}
     model = glyph_vit(num_classes=len(weights["head.bias"]))
