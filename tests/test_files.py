@@ -267,6 +267,18 @@ def test_the_second_writer_is_told_who_holds_the_lock(tmp_path):
     assert names(folder) == [".lock"]
 
 
+@pytest.mark.parametrize(("folder", "mode"), [(0o755, 0o644), (0o2775, 0o664), (0o777, 0o666), (0o700, 0o600)])
+def test_whoever_may_write_into_a_folder_may_lock_it(tmp_path, folder, mode):
+    tmp_path.chmod(folder)
+    before = os.umask(0o077)
+    try:
+        with FolderLock(tmp_path):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / ".lock").stat().st_mode) == mode
+
+
 def test_a_lock_that_cannot_say_who_holds_it_is_free_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(files, "write_json", lambda *_: (_ for _ in ()).throw(StorageError("full")))

@@ -212,8 +212,8 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder and those above it, unless they exist.
+def make_folder(path: Path, *, like: Path | None = None) -> None:
+    """Create a folder and those above it, unless they exist; new ones get the mode of the folder `like`, if given.
 
     Raises:
         StorageError: If that is not possible.
@@ -223,6 +223,7 @@ def make_folder(path: Path) -> None:
         for folder in reversed(missing):
             with suppress(FileExistsError):  # another process was faster
                 os.mkdir(folder)
+                _copy_mode(like, folder)
             _flush_folder(folder.parent)
 
 
@@ -268,6 +269,8 @@ def storage_errors(path: Path, needed: int | None = None, undo: Callable[[], obj
 class FolderLock:
     """One writer a folder, told early: the lock of a killed holder is free at once, and no file needs deleting.
 
+    Whoever may write into the folder may write its lock too, whatever the umask of the first who did.
+
     Args:
         folder: What to lock; created when missing.
         timeout: Seconds to wait for another holder.
@@ -278,14 +281,15 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path, *, timeout: float = 0.0) -> None:
-        self.folder = folder
-        self._lock = FileLock(folder / ".lock", timeout=timeout, thread_local=False)
+        self.folder, self.timeout = folder, timeout
         self._holder = folder / ".holder.json"
 
     def __enter__(self) -> FolderLock:
         make_folder(self.folder)
         try:
             with storage_errors(self.folder / ".lock"):
+                mode = self.folder.stat().st_mode & 0o666
+                self._lock = FileLock(self.folder / ".lock", timeout=self.timeout, thread_local=False, mode=mode)
                 self._lock.acquire()
         except Timeout as error:
             raise BusyError(

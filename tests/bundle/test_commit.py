@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from bundle import writers
 from bundles import contents, description, record, tensors
 from reliability.faults import Calls
 
@@ -74,6 +75,25 @@ def test_b7_a_linked_folder_stays_one(shop, tmp_path):
     )
     assert (tmp_path / "link").is_symlink()
     assert read_config(shop).generation == 3
+
+
+@pytest.mark.slow
+def test_b7_a_folder_of_a_group_is_for_all_of_it(tmp_path, server):
+    """Two users of one group teach in turn, each with an umask that gives the group nothing to write."""
+    is_root, path = os.geteuid() == 0, tmp_path / "shop"
+    tmp_path.chmod(0o755)
+    path.mkdir()
+    if is_root:
+        os.chown(path, 0, 100)
+    path.chmod(0o2775)
+    for number, user in enumerate((3001, 3002, 3001, 3002), start=1):
+        ours, theirs = server.Pipe(duplex=False)
+        process = server.Process(target=writers.commit_as, args=(path, user, theirs))
+        process.start()
+        assert ours.recv() == (user if is_root else os.geteuid(), number)
+        process.join()
+    assert stat.S_IMODE((path / "history").stat().st_mode) & 0o777 == 0o775
+    assert stat.S_IMODE((path / ".lock").stat().st_mode) == 0o664
 
 
 def commit_third(path):

@@ -148,7 +148,8 @@ def _commit(
     document = json_bytes(config.model_dump(mode="json"))
     if len(document) > MAX_JSON_BYTES:
         raise ConfigError(f"the description of {path} takes {len(document):,} bytes", expected=f"{MAX_JSON_BYTES:,}")
-    make_folder(path / HISTORY)
+    make_folder(path)
+    make_folder(path / HISTORY, like=path)  # whoever may write into the one may add a generation to the other
     file = path / config.weights.file
     was_there = file.exists()
     try:
