@@ -5,7 +5,8 @@ Run: python scripts/compare.py tune recipes/glyphs100_10       learning rates, o
      ... --only sdlora lora --jobs 2                           some recipes, in this order; two at a time
 
 Tuning treats every recipe alike: the factors of `GRID` times the rate in `SOURCE_RATES`, and one factor of `LADDER`
-more as long as the best one stands at an end. The winner is put into the recipe by hand.
+more as long as the best one stands at an end, or above as long as none makes a difference. The winner is put into the
+recipe by hand.
 
 What a run leaves behind for the tables is copied from runs/ to results/. A run that results/ holds already, with the
 settings that its recipe has now, is not repeated. Threads of a run: OMP_NUM_THREADS, else the cores over the jobs.
@@ -81,8 +82,12 @@ def tune(recipes: list[Path], jobs: int) -> None:
 
 
 def widen(recipe: Path, factors: list[float]) -> bool:
-    """Add the next factor of the ladder if the best one stands at an end; say whether there was one to add."""
-    place = LADDER.index(best_factor(recipe, factors))
+    """Add the next factor of the ladder if the best one stands at an end; say whether there was one to add.
+
+    Rates that all lead to the same accuracy are too small for the number of steps, so a larger one is tried.
+    """
+    same = len({accuracy(trial_folder(recipe, factor)) for factor in factors}) == 1
+    place = LADDER.index(factors[-1] if same else best_factor(recipe, factors))
     for end, beyond in ((factors[0], place - 1), (factors[-1], place + 1)):
         if LADDER[place] == end and 0 <= beyond < len(LADDER):
             factors[:] = sorted([*factors, LADDER[beyond]])
