@@ -288,7 +288,7 @@ class FolderLock:
         make_folder(self.folder)
         try:
             with storage_errors(self.folder / ".lock"):
-                mode = self.folder.stat().st_mode & 0o666
+                mode = self.folder.stat().st_mode & 0o666 | 0o600  # filelock takes no less
                 self._lock = FileLock(self.folder / ".lock", timeout=self.timeout, thread_local=False, mode=mode)
                 self._lock.acquire()
         except Timeout as error:

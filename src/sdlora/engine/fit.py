@@ -31,6 +31,7 @@ from sdlora.engine.run_folder import RunFolder, RunResult
 from sdlora.engine.seeding import seeded
 from sdlora.engine.session import Session
 from sdlora.engine.signals import StopError, StopSignals
+from sdlora.engine.space import check_space
 from sdlora.engine.task_weights import save_task_weights
 from sdlora.engine.trainer import Trainer
 from sdlora.methods.base import Method
@@ -67,7 +68,7 @@ def fit(
         DataError: If an image cannot be read.
         RunError: If the folder belongs to another run, or cannot be continued.
         BusyError: If another process is training in the folder.
-        StorageError: If a file cannot be written.
+        StorageError: If a file cannot be written, or the disk has too little room for the run.
         NumericalError: If a loss, gradient or weight is not finite or has diverged.
     """
     observer = observer or Observer()
@@ -81,6 +82,7 @@ def fit(
         if result := run.finished():
             return result
         with run.lock(), StopSignals() as signals:
+            check_space(method, stream, options, folder)
             return _teach(Session(method, stream, options, accelerator, run, observer, signals), make_method)
 
 
