@@ -28,13 +28,13 @@ def test_a_heading_and_a_line_for_each_lesson(sdlora, taught, monkeypatch):
     magnitudes = learner.method.report()["magnitudes"]
     whole, backbone, learned, names, *lessons = answer.out.splitlines()
     assert whole == (
-        f"shop   6 classes, 2 lessons, sdlora rank 2, format 1, version {learner.model_version}; "
+        f"shop   6 classes in 2 lessons, sdlora rank 2, version {learner.model_version}, format 1; "
         "files complete, hashes match"
     )
     assert backbone.startswith(f"backbone glyph_vit (sha256 {config['backbone']['sha256'][:8]}), 3.02 M, comes with")
     assert learned.endswith(f"MB in {config['weights']['file']}")
-    assert names.split() == ["lesson", "date", "classes", "images", "held-out", "then", "rank", "magnitude"]
-    assert lessons[0].split()[2:7] == ["daisy,", "orchid,", "rose", "+1", "20"]
+    assert names.split() == ["lesson", "date", "classes", "images", "from", "held-out", "then", "rank", "magnitude"]
+    assert lessons[0].split()[2:8] == ["daisy,", "orchid,", "rose", "+1", "20", "spring"]
     assert [line.split()[-2:] for line in lessons] == [["2", f"{value:.2f}"] for value in magnitudes]
     assert len({len(line) for line in (names, *lessons)}) == 1
 
@@ -43,6 +43,16 @@ def test_held_out_accuracy_is_that_of_the_day(sdlora, taught, monkeypatch):
     monkeypatch.chdir(taught)
     for line, task in zip(sdlora("inspect", "shop").out.splitlines()[4:], Learner.load("shop").history, strict=True):
         assert f"{100 * task.held_out_accuracy:.1f} %" in line
+
+
+def test_the_object_says_the_same(sdlora, taught, monkeypatch):
+    monkeypatch.chdir(taught)
+    whole, backbone, learned, *table = Learner.load("shop", device="cpu").summary().splitlines()
+    first, second, third, *printed = sdlora("inspect", "shop").out.splitlines()
+    assert printed == table
+    assert (first.startswith(f"shop   {whole}, "), second.startswith(backbone), third.startswith(learned)) == (
+        True,
+    ) * 3
 
 
 def test_json_is_config_with_sizes_and_checks(sdlora, taught, monkeypatch):
@@ -63,7 +73,7 @@ def test_json_is_config_with_sizes_and_checks(sdlora, taught, monkeypatch):
 
 def test_a_method_without_ranks_has_no_such_columns(sdlora, shop):
     answer = sdlora("inspect", "shop")
-    assert answer.out.splitlines()[3].split() == ["lesson", "date", "classes", "images", "held-out", "then"]
+    assert answer.out.splitlines()[3].split() == ["lesson", "date", "classes", "images", "from", "held-out", "then"]
     document = sdlora("inspect", "shop", "--json").json
     assert document["ranks"] is document["magnitudes"] is None
     bare = Learner(method="simplecil").backbone.model

@@ -98,7 +98,7 @@ def test_short_forms_of_learn(sdlora, shop):
     renamed = sdlora("learn", "shop", "--rename", "rose=Rosa", "--json").json
     assert list(renamed) == ["model", "version", "renamed"]
     undone = sdlora("learn", "shop", "--undo", "--json").json
-    assert list(undone) == ["model", "version", "num_tasks", "num_seen"]
+    assert list(undone) == ["model", "version", "num_tasks", "num_seen", "gone"]
 
 
 def test_train(sdlora, workplace):

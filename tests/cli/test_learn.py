@@ -82,7 +82,7 @@ def test_undo_and_rename(home, sdlora):
     sdlora("learn", "shop", "summer", "--epochs", "1")
     assert sdlora("learn", "shop", "--rename", "stripes 0=zero", "--rename", "stripes 2=two").code == 0
     answer = sdlora("learn", "shop", "--undo")
-    assert answer.out == "shop is back to 2 classes in 1 lesson.\n"
+    assert answer.out == "shop is back to 2 classes in 1 lesson. Gone: two, stripes 3.\n"
     assert json.loads((home / "shop" / "config.json").read_text())["tasks"][0]["classes"] == ["zero", "stripes 1"]
     assert sdlora("learn", "shop", "--undo").code == 3
     wrong = sdlora("learn", "shop", "--rename", "stripes 11=x")
@@ -120,6 +120,46 @@ def test_a_name_that_is_almost_there_is_asked_for(home, sdlora):
     assert sdlora("learn", "shpo", "summer", *NEW, "--new").code == 0
     assert sdlora("learn", "shop", "summer", "--new").code == 2
     assert sdlora("learn", "shop", "summer", "--method", "sdlora").code == 2
+
+
+def test_a_folder_of_something_else_is_refused_untouched_before_anything_is_taught(home, sdlora):
+    export = home / "shop-onnx"
+    export.mkdir()
+    (export / "model.onnx").write_bytes(b"x")
+    for words in (("summer", "summer"), ("shop-onnx", "summer"), ("shop", "summer", "--out", "spring")):
+        answer = sdlora("learn", *words)
+        assert answer.code == 3
+        assert "and is no bundle\nExpected: a new or empty folder" in answer.err
+        assert "Lesson" not in answer.err
+    for words in (("spring", "--undo"), ("summer", "--rename", "a=b")):
+        answer = sdlora("learn", *words)
+        assert answer.code == 3
+        assert "is not a bundle" in answer.err
+    assert not list(home.rglob("s*/.lock")) or [path.parent.name for path in home.rglob("s*/.lock")] == ["shop"]
+    (home / "empty").mkdir()
+    assert sdlora("learn", "empty", "summer", *NEW).code == 0
+
+
+def test_another_model_as_the_place_is_refused_before_anything_is_taught(home, sdlora):
+    assert sdlora("learn", "garden", "summer", *NEW).code == 0
+    before = contents(home / "garden")
+    answer = sdlora("learn", "shop", "one", "--out", "garden")
+    assert answer.code == 3
+    assert "garden holds different lessons (1 of 1 differ)\nFix: save to a new folder" in answer.err
+    assert "Lesson" not in answer.err
+    assert contents(home / "garden") == before
+
+
+def test_what_a_folder_is_called_cannot_spoil_a_lesson(home, sdlora):
+    long, strange = "r" * 220, os.fsdecode(b"caf\xe9\x1b[31m")
+    for name in (long, strange):
+        write_stripes(home / name, (0, 1), "test")
+    write_stripes(home / ("w" * 220), (2, 3))
+    options = ("--epochs", "1", "--retest", long, "--retest", strange, "--json")
+    document = sdlora("learn", "shop", "w" * 220, *options).json
+    assert [retest["path"] for retest in document["retests"]] == ["r" * 80, r"caf\udce9\x1b[31m"]
+    assert document["source"] == "w" * 80
+    assert sdlora("inspect", "shop").code == 0
 
 
 def test_unreadable_files_are_named_or_skipped(home, sdlora):

@@ -98,7 +98,7 @@ def test_what_is_no_data_is_told(tmp_path):
         read(tmp_path / "data.txt")
     with pytest.raises(DataError, match="does not exist"):
         read(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="a list is no labelled data"):
+    with pytest.raises(DataError, match="an object of type list is no labelled data"):
         read([1, 2])
 
 

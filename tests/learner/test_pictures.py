@@ -28,7 +28,7 @@ def test_every_form_gives_the_same_pixels(tmp_path):
         (torch.full((3, 4, 4), 255.0), r"values from 255 to 255\nExpected: \(3, H, W\), uint8 or float in 0..1"),
         (torch.full((3, 4, 4), float("nan")), r"values from nan"),
         (torch.zeros(3, 4, 4, dtype=torch.int64), r"a tensor of torch.int64"),
-        (3, "an image cannot be a int"),
+        (3, "an image cannot be of type int"),
         (b"no image", "not an image"),
         ("nowhere.png", "nowhere.png cannot be read"),
         (Image.new("F", (4, 4)), "fractions without a stated range"),

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = ("sdlora evaluate shop photos/test", "sdlora evaluate shop photos/test --out mistakes.html")
 
-MAX_NAME = 80  # characters of the name of a folder that go on record
 NAMED = 3  # classes and confusions that are printed, files that are named
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A folder written by sdlora learn.")]
@@ -136,10 +135,9 @@ def put_on_record(model: Path, version: str, images: LabelledImages, evaluation:
     from datetime import UTC, datetime
 
     from sdlora.bundle import MeasuredTask, Measurement, record, writing
-    from sdlora.datasets.images import printable
 
     measurement = Measurement(
-        name=printable(images.name)[:MAX_NAME] or "data",
+        name=images.name,
         sha256=data_hash(images, evaluation.unknown),
         num_images=evaluation.num_images,
         accuracy=evaluation.accuracy,

@@ -103,9 +103,12 @@ def learn(  # noqa: PLR0913  one option each
     }
     from sdlora.bundle import writing
     from sdlora.cli.signals import terminable
+    from sdlora.learner.storage import check_target
 
+    _check_places(model, out or model, is_new=new)
     with terminable(), writing(out or model):
         learner = _open(console, model, is_new=new, backbone=backbone, method=method, device=device or "auto")
+        check_target(out or model, learner.history)
         return _teach(console, learner, data, wishes, model=model, out=out or model, max_drop=max_drop)
 
 
@@ -160,13 +163,27 @@ def _open(
             if asked not in (None, there):
                 raise ConfigError(f"{option} {asked}, but {model} has {there}", fix=f"leave {option} out")
         return learner
-    if not is_new and (similar := _similar(model)):
-        raise ConfigError(
-            f"{model} does not exist, {similar} does", fix=f"sdlora learn {similar} DATA, or --new to begin {model}"
-        )
     if backbone is None:
         console.note(f"Backbone {SHIPPED}: small, made of letters, for trying out. For photographs: --backbone NAME")
     return Learner(backbone, method=method or "sdlora", device=device)
+
+
+def _check_places(model: Path, out: Path, *, is_new: bool) -> None:
+    """Refuse folders of somebody else, before a lock is put into what may be pictures, and names that look mistyped.
+
+    Raises:
+        BundleError: If there is something that is no model.
+        ConfigError: If there is no such model, but one of a similar name, and a new one was not asked for.
+    """
+    from sdlora.bundle import check_free, is_bundle
+
+    for folder in (model, out):
+        if not is_bundle(folder):
+            check_free(folder)
+    if not model.exists() and not is_new and (similar := _similar(model)):
+        raise ConfigError(
+            f"{model} does not exist, {similar} does", fix=f"sdlora learn {similar} DATA, or --new to begin {model}"
+        )
 
 
 def _similar(model: Path) -> Path | None:
@@ -200,21 +217,29 @@ def _check_drop(record: TaskRecord, max_drop: float, out: Path) -> None:
 
 
 def _undo(console: Console, model: Path) -> int:
-    from sdlora.bundle import undo, writing
-    from sdlora.cli.lesson import counted
+    from sdlora.bundle import read_config, undo, writing
+    from sdlora.errors import BundleError
+    from sdlora.learner.summary import counted
 
+    _check_bundle(model)
     with writing(model):
+        try:
+            before = read_config(model).classes
+        except BundleError:  # it is damaged; to undo that is what is wanted
+            before = ()
         config = undo(model)
+    gone = [label for label in before if label not in config.classes]
     console.document(
         {
             "model": str(model),
             "version": config.version,
             "num_tasks": len(config.tasks),
             "num_seen": len(config.classes),
+            "gone": gone,
         }
     )
     known = f"{counted(len(config.classes), 'class', 'classes')} in {counted(len(config.tasks), 'lesson', 'lessons')}"
-    console.result(f"{model} is back to {known}.")
+    console.result(f"{model} is back to {known}." + (f" Gone: {', '.join(gone)}." if gone else ""))
     return 0
 
 
@@ -228,6 +253,7 @@ def _rename(console: Console, model: Path, pairs: list[str]) -> int:
         if not equals:
             raise ConfigError(f"--rename {pair}", expected="OLD=NEW")
         names[old] = name
+    _check_bundle(model)
     with writing(model):
         learner = Learner.load(model, device="cpu")
         learner.rename(names)
@@ -236,6 +262,18 @@ def _rename(console: Console, model: Path, pairs: list[str]) -> int:
     for old, name in names.items():
         console.result(f"{old} is called {name} now.")
     return 0
+
+
+def _check_bundle(model: Path) -> None:
+    """Refuse what is no model, before a lock is put into it.
+
+    Raises:
+        BundleError: Saying what it is instead.
+    """
+    from sdlora.bundle import is_bundle, read_config
+
+    if not is_bundle(model):
+        read_config(model)
 
 
 def seconds_of(text: str) -> float:

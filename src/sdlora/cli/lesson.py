@@ -14,9 +14,11 @@ from sdlora.datasets.images import printable
 from sdlora.engine import StepReport
 from sdlora.engine.progress import Progress
 from sdlora.learner import Learner, LessonObserver, LessonPlan
-from sdlora.reports.text import percent
+from sdlora.learner.summary import counted, known
+from sdlora.reports.text import duration, listed, percent
 
 SILENCE = 2.0  # seconds between two lines about epochs; small lessons have many short ones
+WORTH_SAYING = 5.0  # seconds; how long a shorter lesson takes is not announced
 NAMED = 3  # of many skipped files, how many are named
 
 
@@ -57,6 +59,13 @@ class LessonProgress(LessonObserver):
         for note in plan.notes:
             self.console.note(f"  {note}")
 
+    def on_estimate(self, seconds: float) -> None:
+        if seconds > WORTH_SAYING:
+            self.console.note(f"  about {roughly(seconds)}")
+
+    def on_held_out(self, accuracy: float) -> None:
+        self._training.extra = f"  held-out {100 * accuracy:.0f} %"
+
     def on_start(self, progress: Progress) -> None:
         self._training.on_start(progress)
 
@@ -84,28 +93,36 @@ def report(model: Path, learner: Learner, record: TaskRecord, new_bytes: int) ->
         "version": learner.model_version,
         **record.model_dump(include={"task", "num_images", "num_held_out", "held_out_accuracy", "skipped", "seconds"}),
         "classes": list(record.classes),
+        "source": record.source,
         "updated": list(record.updated),
         "weakest": record.weakest.model_dump() if record.weakest else None,
         "retests": [
-            {"path": retest.name, "num_images": retest.num_images, "before": retest.before, "after": retest.after}
+            {
+                "path": retest.name,
+                "tasks": list(retest.tasks),
+                "num_images": retest.num_images,
+                "before": retest.before,
+                "after": retest.after,
+            }
             for retest in record.retests
         ],
         "epochs": record.epochs,
         "num_seen": learner.num_seen,
     }
     rows = [("classes of this lesson, held-out images", _held_out(record)), *map(_retest, record.retests)]
-    if learner.num_tasks > 1 and not record.retests:
-        rows.append(("earlier lessons", "not measured: their images are gone (--retest FOLDER measures)"))
+    if unmeasured := [task.task for task in learner.history[:-1] if task.classes and task.task not in record.retested]:
+        rows.append((_lessons(unmeasured), "not measured: their images are gone (--retest FOLDER measures)"))
     width = max(len(name) for name, _ in rows)
-    known = f"{counted(learner.num_seen, 'class', 'classes')} in {counted(learner.num_tasks, 'lesson', 'lessons')}"
-    saved = f"Saved {model}: {known}, {new_bytes / 1e6:+.1f} MB."
+    saved = f"Saved {model}: {known(learner)}, {new_bytes / 1e6:+.1f} MB, taught in {duration(record.seconds)}."
     undo = f" Undo: sdlora learn {model} --undo" if learner.num_tasks > 1 else f" Next: sdlora predict {model} IMAGE"
     return document, [*(f"  {name.ljust(width)}  {value}" for name, value in rows), saved + undo]
 
 
-def counted(count: int, one: str, many: str) -> str:
-    """Return "1 class" or "1,200 classes"."""
-    return f"{count:,} {one if count == 1 else many}"
+def roughly(seconds: float) -> str:
+    """Return a time as roughly as an estimate can be: 5 s steps, whole minutes, half hours."""
+    if seconds < 90:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{round(seconds / 1800) / 2:g} h"
 
 
 def _held_out(record: TaskRecord) -> str:
@@ -119,5 +136,11 @@ def _held_out(record: TaskRecord) -> str:
 
 
 def _retest(retest: Retest) -> tuple[str, str]:
-    name = f"{printable(retest.name)}, {counted(retest.num_images, 'image', 'images')}"
+    taught = f", {_lessons(list(retest.tasks))}" if retest.tasks else ""
+    name = f"{printable(retest.name)}{taught}, {counted(retest.num_images, 'image', 'images')}"
     return name, f"{percent(retest.before)} % -> {percent(retest.after)} %"
+
+
+def _lessons(tasks: list[int]) -> str:
+    """Return "lesson 2" or "lessons 1, 2 and 4"."""
+    return f"lesson{'s'[: len(tasks) > 1]} {listed([str(task) for task in tasks])}"

@@ -30,12 +30,13 @@ class TrainingProgress(Observer):
     Attributes:
         is_begun: Whether there was anything to do.
         place: Task and epoch of the last step.
+        extra: What else to say of the run beside its loss.
     """
 
     def __init__(self, console: Console, label: str, later_runs: int = 0) -> None:
         self.console, self.label, self.later_runs = console, label, later_runs
         self.is_begun = False
-        self.place = "task 1, epoch 1"
+        self.place, self.extra = "task 1, epoch 1", ""
         self._last: StepReport | None = None
         self._started = self._told = time.monotonic()
         self._first_images: int | None = None
@@ -82,7 +83,7 @@ class TrainingProgress(Observer):
                 description=self._place(report),
                 total=report.total_images,
                 completed=report.done_images,
-                rest=f"loss {float(report.loss):.2f}{self._speed(report)}",
+                rest=f"loss {float(report.loss):.2f}{self.extra}{self._speed(report)}",
             )
         elif not self.console.has_bars and since >= PLAIN_SECONDS:
             self._tell(report, float(report.loss))
@@ -102,7 +103,7 @@ class TrainingProgress(Observer):
 
     def _tell(self, report: StepReport, loss: float) -> None:
         self._told = time.monotonic()
-        self.console.note(f"  {self._place(report)}  loss {loss:.2f}{self._speed(report)}")
+        self.console.note(f"  {self._place(report)}  loss {loss:.2f}{self.extra}{self._speed(report)}")
 
     def _place(self, report: StepReport) -> str:
         task = f"  task {report.task + 1}/{report.num_tasks}" if report.num_tasks > 1 else ""

@@ -25,6 +25,7 @@ from sdlora.datasets.store import survey
 from sdlora.errors import DataError
 from sdlora.learner.pictures import as_pixels
 
+MAX_NAME = 80  # characters of what data are called
 CACHE_BYTES = 16 * 2**30  # of decoded images, for the time of a lesson
 COLUMNS = ("path", "label")
 ACCEPTED = "a folder of class folders, a CSV file with the columns path and label, or a Dataset with .classes"
@@ -82,7 +83,12 @@ def opened(data: Any, shorter_side: int, *, skip_unreadable: bool = False) -> It
     path = Path(data)
     listing = _listing(path)
     with TemporaryDirectory(prefix="sdlora-", ignore_cleanup_errors=True) as cache:
-        yield _decoded(path.resolve().name, listing, Path(cache), shorter_side, skip_unreadable)
+        yield _decoded(called(path.resolve().name), listing, Path(cache), shorter_side, skip_unreadable)
+
+
+def called(name: str) -> str:
+    """Return the name of a folder, a table or a kind of Dataset as it may go on record: short, and plain text."""
+    return printable(name)[:MAX_NAME] or "data"
 
 
 def _listing(path: Path) -> Listing:
@@ -144,7 +150,7 @@ def _decoded(name: str, listing: Listing, cache: Path, shorter_side: int, skip_u
     if problems and not skip_unreadable:
         total = len(listing.names) + len(listing.others)
         raise itemised(
-            f"{len(problems):,} of {total:,} files in {printable(name)} are unreadable:",
+            f"{len(problems):,} of {total:,} files in {name} are unreadable:",
             problems,
             fix="mend or remove them, or --skip-unreadable (skip_unreadable=True)",
         )
@@ -169,7 +175,7 @@ def _decoded(name: str, listing: Listing, cache: Path, shorter_side: int, skip_u
 def _from_dataset(data: Any, shorter_side: int) -> LabelledImages:
     classes = getattr(data, "classes", None)
     if classes is None or not callable(getattr(data, "__len__", None)):
-        raise DataError(f"a {type(data).__name__} is no labelled data", expected=ACCEPTED)
+        raise DataError(f"an object of type {type(data).__name__} is no labelled data", expected=ACCEPTED)
     names = tuple(unicodedata.normalize("NFC", str(name)) for name in classes)
     check_names(names)
     images, labels = [], []
@@ -180,7 +186,7 @@ def _from_dataset(data: Any, shorter_side: int) -> LabelledImages:
     if not images or min(labels) < 0 or max(labels) >= len(names):
         found = f"labels from {min(labels)} to {max(labels)}" if images else "no image"
         raise DataError(f"the Dataset has {found} for {len(names)} classes", expected="positions in .classes")
-    return _without_empty(LabelledImages(type(data).__name__, names, images, np.array(labels, dtype=np.int64)))
+    return _without_empty(LabelledImages(called(type(data).__name__), names, images, np.array(labels, dtype=np.int64)))
 
 
 def _without_empty(data: LabelledImages) -> LabelledImages:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from sdlora.backbones.vit import SHIPPED, UNTRAINED
+from sdlora.bundle import Description
 from sdlora.config.build import fit_options
 from sdlora.config.find import shipped_recipes
 from sdlora.config.load import load_recipe
@@ -56,3 +57,13 @@ def default_epochs(num_images: int, batch_size: int) -> int:
 def augment_for(backbone: str) -> AugmentOptions:
     """Return how images become squares: a mirrored or cropped letter is another letter, a photograph stays one."""
     return AUGMENT if backbone in (SHIPPED, UNTRAINED) else AugmentOptions()
+
+
+def augment_of(description: Description | None, backbone: str) -> AugmentOptions:
+    """Return how images became squares in the lessons so far, or what is usual for the backbone before the first."""
+    if description is None:
+        return augment_for(backbone)
+    said = description.preprocessing
+    return AugmentOptions(
+        crop_scale=said.crop_scale, crop_ratio=said.crop_ratio, flip=said.flip, test_crop=said.test_crop
+    )

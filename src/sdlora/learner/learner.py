@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import html
-import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,25 @@ from torch import Tensor, nn
 from sdlora.backbones.vit import Backbone
 from sdlora.bundle import Description, TaskRecord, read_bundle
 from sdlora.datasets.base import AugmentOptions
-from sdlora.datasets.images import shrink
 from sdlora.engine import Observer
 from sdlora.engine.checkpoint import stored_state
 from sdlora.engine.device import choose_device
 from sdlora.errors import BundleError, BusyError, NotTaughtError
+from sdlora.learner.bar import watching
+from sdlora.learner.classifier import Classifier
 from sdlora.learner.data import opened
-from sdlora.learner.defaults import augment_for
+from sdlora.learner.defaults import augment_of
 from sdlora.learner.measure import evaluation
-from sdlora.learner.names import renamed
-from sdlora.learner.pictures import as_many, as_pixels, batched
+from sdlora.learner.names import renamed, with_later_names
+from sdlora.learner.pictures import as_seen
 from sdlora.learner.state import State, as_backbone, check_named, make_method, restore
-from sdlora.learner.storage import Origin, earlier_state, store
-from sdlora.learner.summary import summary
-from sdlora.learner.teaching import Wishes, teach
+from sdlora.learner.storage import Origin, described, earlier_state, store, version_of
+from sdlora.learner.summary import heading, known, lesson_table
+from sdlora.learner.teaching import teach
+from sdlora.learner.wishes import Wishes, several
 from sdlora.methods import Method
 from sdlora.methods.plain import plain_model
-from sdlora.predictions import Evaluation, Prediction, make_predictions
-from sdlora.streams.resample import resample_each
-from sdlora.streams.views import central_views
-
-BATCH = 64  # images that are predicted together
+from sdlora.predictions import Evaluation, Prediction
 
 
 class Learner:
@@ -118,12 +115,7 @@ class Learner:
     @property
     def augment(self) -> AugmentOptions:
         """How an image becomes a square, in training and at test."""
-        if self._state.description is None:
-            return augment_for(self.backbone.name)
-        said = self._state.description.preprocessing
-        return AugmentOptions(
-            crop_scale=said.crop_scale, crop_ratio=said.crop_ratio, flip=said.flip, test_crop=said.test_crop
-        )
+        return augment_of(self._state.description, self.backbone.name)
 
     @property
     def num_bytes(self) -> int:
@@ -133,13 +125,7 @@ class Learner:
     @property
     def model_version(self) -> str:
         """Generation and four digits of the weights' sha256, such as ``"3-7d1e"``; ``"0"`` before the first lesson."""
-        state = self._state
-        if state.description is None:
-            return "0"
-        if self._origin is not None and self._origin.state is state:
-            return self._origin.version
-        generation = self._origin.generation + 1 if self._origin else 1
-        return f"{generation}-{state.description.tasks[-1].weights[:4]}"
+        return version_of(self._state, self._origin)
 
     def learn(  # noqa: PLR0913  each is a choice of its own, and none is needed
         self,
@@ -148,11 +134,11 @@ class Learner:
         epochs: int | None = None,
         time_limit: float | None = None,
         holdout: float = 0.2,
-        retest: Sequence[Any] = (),
+        retest: Any = (),
         update: bool = False,
         skip_known: bool = False,
         skip_unreadable: bool = False,
-        progress: Observer | None = None,
+        progress: Observer | bool | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> TaskRecord:
         """Teach new classes; all or nothing: after any exception the learner answers as before.
@@ -162,11 +148,11 @@ class Learner:
             epochs: Passes over the images; None for a number that suits their count.
             time_limit: Seconds for everything; epochs are cut to fit.
             holdout: Share of each class that is not learned but measures the lesson.
-            retest: Folders (or other data) of earlier classes, measured before and after.
+            retest: A folder (or other data) of earlier classes, measured before and after, or a list of them.
             update: Also teach known classes again.
             skip_known: Leave known classes out.
             skip_unreadable: Leave unreadable files out; else they end the lesson before it begins.
-            progress: Hears of every step.
+            progress: Hears of every step; or whether to show a bar, None for yes on a terminal and in a notebook.
             should_stop: Asked after every step; if it says yes, KeyboardInterrupt is raised.
 
         Raises:
@@ -176,22 +162,22 @@ class Learner:
             NumericalError: If training diverges.
             KeyboardInterrupt: If it was interrupted.
         """
-        wishes = Wishes(
-            epochs=epochs,
-            time_limit=time_limit,
-            holdout=holdout,
-            retest=tuple(retest),
-            update=update,
-            skip_known=skip_known,
-            skip_unreadable=skip_unreadable,
-            observer=progress or Observer(),
-            should_stop=should_stop or (lambda: False),
-        )
         if not self._teaching.acquire(blocking=False):
             raise BusyError("this learner is being taught by another thread", fix="wait for it")
         try:
-            before = self._state
-            state = teach(self, data, wishes)
+            with watching(progress) as observer:
+                wishes = Wishes(
+                    epochs=epochs,
+                    time_limit=time_limit,
+                    holdout=holdout,
+                    retest=several(retest),
+                    update=update,
+                    skip_known=skip_known,
+                    skip_unreadable=skip_unreadable,
+                    observer=observer,
+                    should_stop=should_stop or (lambda: False),
+                )
+                before, state = self._state, teach(self, data, wishes)
             self._earlier, self._state = (before if before.description else None), state
         finally:
             self._teaching.release()
@@ -206,14 +192,8 @@ class Learner:
         Raises:
             DataError: If it is none, or cannot be read.
         """
-        augment = self.augment
-        pixels = shrink(as_pixels(image), augment.shorter_side(self.image_size))
-        views = central_views(np.array([pixels.shape[:2]]), self.image_size, augment)
-        picture = resample_each([pixels], views, self.image_size)[0]
-        seen: NDArray[np.uint8] = (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-        return seen
+        return as_seen(image, self.image_size, self.augment)
 
-    @torch.inference_mode()
     def probabilities(self, batch: Tensor) -> NDArray[np.float32]:
         """Return the softmax over all classes of preprocessed images; safe to call from several threads.
 
@@ -226,7 +206,7 @@ class Learner:
         Raises:
             NotTaughtError: Before the first lesson.
         """
-        return self._probabilities(self._taught(), batch)
+        return self._classifier().probabilities(batch)
 
     def predict(
         self, images: Any, *, top_k: int = 3, threshold: float = 0.5, batch_size: int | None = None
@@ -246,23 +226,7 @@ class Learner:
             NotTaughtError: Before the first lesson.
             DataError: If an image cannot be read.
         """
-        state, version = self._taught(), self.model_version
-        description = state.description
-        assert description is not None
-        tasks = [description.task_of(label) for label in description.classes]
-        many = as_many(images)
-        found: list[Prediction] = []
-        for batch in batched(iter([images] if many is None else many), batch_size or BATCH):
-            found += make_predictions(
-                self._probabilities(state, self._stacked(batch)),
-                description.classes,
-                tasks,
-                images=[str(image) if isinstance(image, str | os.PathLike) else None for image in batch],
-                top_k=top_k,
-                threshold=threshold,
-                model_version=version,
-            )
-        return found[0] if many is None else found
+        return self._classifier().predict(images, top_k=top_k, threshold=threshold, batch_size=batch_size)
 
     def predict_proba(self, images: Any, *, batch_size: int | None = None) -> NDArray[np.float32]:
         """Return probabilities (N, num_seen), columns in the order of `classes`; one image is N = 1.
@@ -271,11 +235,7 @@ class Learner:
             NotTaughtError: Before the first lesson.
             DataError: If an image cannot be read.
         """
-        state = self._taught()
-        many = as_many(images)
-        batches = batched(iter([images] if many is None else many), batch_size or BATCH)
-        rows = [self._probabilities(state, self._stacked(batch)) for batch in batches]
-        return np.concatenate(rows) if rows else np.empty((0, self.num_seen), np.float32)
+        return self._classifier().predict_proba(images, batch_size=batch_size)
 
     def evaluate(self, data: Any, *, ignore_unknown: bool = False) -> Evaluation:
         """Measure how often the model is right.
@@ -288,11 +248,10 @@ class Learner:
             NotTaughtError: Before the first lesson.
             DataError: If the data are not what they must be.
         """
-        state = self._taught()
-        assert state.description is not None
+        state, description = self._taught()
         with opened(data, self.augment.shorter_side(self.image_size), skip_unreadable=True) as images:
             return evaluation(
-                state.predictor, state.description, images, self.augment, self.device, ignore_unknown=ignore_unknown
+                state.predictor, description, images, self.augment, self.device, ignore_unknown=ignore_unknown
             )
 
     def rename(self, names: Mapping[str, str]) -> None:
@@ -305,9 +264,8 @@ class Learner:
             ConfigError: If an old name is unknown, or a new one is taken or cannot be a name.
             NotTaughtError: Before the first lesson.
         """
-        state = self._taught()
-        assert state.description is not None
-        self._state = State(state.method, renamed(state.description, names), state.predictor)
+        state, description = self._taught()
+        self._state = State(state.method, renamed(description, names), state.predictor)
 
     def undo(self) -> TaskRecord:
         """Go back to before the last lesson and return its record; again and again where a bundle keeps the states.
@@ -316,19 +274,15 @@ class Learner:
             BundleError: If no earlier state is kept.
             NotTaughtError: Before the first lesson.
         """
-        state = self._taught()
-        assert state.description is not None
+        _, description = self._taught()
         if self._earlier is None and self._origin is not None:
-            self._earlier = earlier_state(self._origin, state.description, self.device)
-        if self._earlier is None:
+            self._earlier = earlier_state(self._origin, description, self.device)
+        if self._earlier is None or self._earlier.description is None:
             raise BundleError("no state before the last lesson is kept")
-        undone = state.description.tasks[-1]
-        assert self._earlier.description is not None
-        kept = dict(zip(self._earlier.description.classes, state.description.classes, strict=False))
-        description = renamed(self._earlier.description, {old: new for old, new in kept.items() if old != new})
-        self._state = State(self._earlier.method, description, self._earlier.predictor)
+        kept = with_later_names(self._earlier.description, description)
+        self._state = State(self._earlier.method, kept, self._earlier.predictor)
         self._earlier = None
-        return undone
+        return description.tasks[-1]
 
     def merge(self) -> nn.Module:
         """Return a plain model that computes the same logits from normalised images, with the class names in it.
@@ -337,9 +291,8 @@ class Learner:
             ConfigError: If the method's function is not that of a plain model.
             NotTaughtError: Before the first lesson.
         """
-        state = self._taught()
-        assert state.description is not None
-        return plain_model(state.method, state.description.classes)
+        state, description = self._taught()
+        return plain_model(state.method, description.classes)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write a bundle, or add to one that this learner came from or whose lessons are a prefix of its own.
@@ -355,7 +308,8 @@ class Learner:
         if not self._is_named:
             check_named(self.backbone)
             self._is_named = True
-        self._origin = store(folder, self._taught(), self._earlier, self._origin)
+        state, _ = self._taught()
+        self._origin = store(folder, state, self._earlier, self._origin)
         return folder
 
     @classmethod
@@ -367,8 +321,7 @@ class Learner:
             StorageError: If a file cannot be read.
         """
         bundle = read_bundle(Path(path))
-        config = bundle.config
-        description = Description(**{name: getattr(config, name) for name in Description.model_fields})
+        config, description = bundle.config, described(bundle.config)
         learner = cls.__new__(cls)
         state = State.of(restore(description, bundle.tensors), description)
         learner._begin(state, config.method.name, config.method.options, device, config.seed)
@@ -376,29 +329,21 @@ class Learner:
         return learner
 
     def summary(self) -> str:
-        """Return lessons, classes and sizes as text."""
-        return summary(repr(self), self.history, self.num_bytes)
+        """Return the text of ``sdlora inspect``: what it is, what it stands on, and a line for each lesson."""
+        return "\n".join([*heading(self), *lesson_table(self)])
 
     def __repr__(self) -> str:
-        lessons = f"{self.num_tasks} lesson{'s'[: self.num_tasks != 1]}, {self.num_seen} classes"
-        known = lessons if self.history else "not taught yet"
-        return f"Learner({self.backbone.name}, {self.method_name}, {known}, {self.device})"
+        return f"Learner({self.backbone.name}, {self.method_name}, {known(self)}, {self.device})"
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(self.summary())}</pre>"
 
-    def _taught(self) -> State:
+    def _taught(self) -> tuple[State, Description]:
         state = self._state
         if state.description is None:
             raise NotTaughtError("this learner knows no class yet", fix="learner.learn(folder)")
-        return state
+        return state, state.description
 
-    def _stacked(self, images: Sequence[Any]) -> Tensor:
-        return torch.from_numpy(np.stack([self.preprocess(image) for image in images]))
-
-    @torch.inference_mode()
-    def _probabilities(self, state: State, batch: Tensor) -> NDArray[np.float32]:
-        images = batch.to(self.device).permute(0, 3, 1, 2).contiguous().float().div_(255)
-        logits = state.predictor(images).float()
-        shares: NDArray[np.float32] = logits.softmax(dim=1).cpu().numpy()
-        return shares
+    def _classifier(self) -> Classifier:
+        state, description = self._taught()
+        return Classifier(state.predictor, description, self.augment, self.device, self.model_version)

@@ -22,9 +22,14 @@ from sdlora.engine.rows import epoch_row
 from sdlora.engine.seeding import seeded
 from sdlora.engine.signals import Watched
 from sdlora.engine.trainer import Trainer
+from sdlora.learner.glimpse import Glimpse
+from sdlora.learner.observer import LessonObserver
+from sdlora.learner.pace import Pace
 from sdlora.methods import Method
 from sdlora.streams import PlainBatches, TaskSplit, TrainBatches
 from sdlora.task import Task, TaskData
+
+TICK = 1e-3  # seconds; a coarse clock may see no time pass
 
 
 @dataclass
@@ -35,22 +40,27 @@ class Lesson:
         method: Has learned all earlier tasks; it is changed.
         task: What to learn.
         split: Its training images.
+        held_out: Images to measure with now and then, if somebody watches.
         options: How to train.
         accelerator: Gives device and precision.
         observer: Hears of every step.
         watch: Called before every batch; may raise.
         deadline: When training has to be over, by `time.monotonic`; None for no limit.
+        later: What the tests after training take, seconds.
     """
 
     method: Method
     task: Task
     split: TaskSplit
+    held_out: TaskSplit
     options: FitOptions
     accelerator: Accelerator
     observer: Observer
     watch: Callable[[], None]
     deadline: float | None = None
+    later: float = 0.0
     _at: Progress = field(default_factory=Progress)
+    _pace: Pace = field(init=False)
 
     def teach(self) -> int:
         """Do it, and return how many epochs were begun.
@@ -80,13 +90,18 @@ class Lesson:
             return 0
         num_steps = len(self._batches(0))
         trainer = Trainer(method, self.task, groups, options, self.accelerator, num_steps, num_epochs)
+        glimpse = Glimpse(method, self.held_out, self.observer, self.accelerator.device, self.watch)
+        self._pace = Pace()
         self.observer.on_start(at)
         method.train()
         while at.epoch < trainer.num_epochs:
             started = time.monotonic()
             self._epoch(trainer)
+            if at.epoch < trainer.num_epochs:
+                glimpse.take()
             if self.deadline is not None:
-                more = int((self.deadline - time.monotonic()) / (time.monotonic() - started))
+                taken = max(time.monotonic() - started, TICK)
+                more = int((self.deadline - time.monotonic()) / taken)
                 trainer.num_epochs = min(trainer.num_epochs, at.epoch + max(0, more))
         return at.epoch
 
@@ -107,6 +122,8 @@ class Lesson:
 
     def _report(self, trainer: Trainer, terms: dict[str, Tensor]) -> None:
         at, size = self._at, len(self.split)
+        loss = torch.stack([term.detach() for term in terms.values()]).sum()
+        self._estimate(trainer, self._pace.step(loss))
         self.observer.on_step(
             StepReport(
                 task=0,
@@ -118,9 +135,18 @@ class Lesson:
                 done_images=size * at.epoch + at.images,
                 total_images=size * trainer.num_epochs,
                 lr=trainer.lr(at.epoch, at.step - 1),
-                loss=torch.stack([term.detach() for term in terms.values()]).sum(),
+                loss=loss,
             )
         )
+
+    def _estimate(self, trainer: Trainer, step_seconds: float | None) -> None:
+        if step_seconds is None or not isinstance(self.observer, LessonObserver):
+            return
+        left = trainer.num_steps * (trainer.num_epochs - self._at.epoch) - self._at.step
+        seconds = left * step_seconds
+        if self.deadline is not None:
+            seconds = min(seconds, max(0.0, self.deadline - time.monotonic()))
+        self.observer.on_estimate(seconds + self.later)
 
     def _batches(self, epoch: int) -> TrainBatches:
         return TrainBatches(

@@ -39,3 +39,9 @@ def renamed(description: Description, names: Mapping[str, str]) -> Description:
             )
         folded[label.casefold()] = label
     return with_names(description, names)
+
+
+def with_later_names(earlier: Description, later: Description) -> Description:
+    """Return what a learner was, with the names that its classes got since."""
+    pairs = zip(earlier.classes, later.classes, strict=False)
+    return renamed(earlier, {old: new for old, new in pairs if old != new})

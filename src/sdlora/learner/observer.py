@@ -35,3 +35,9 @@ class LessonObserver(Observer):
 
     def on_plan(self, plan: LessonPlan) -> None:
         """The data were read and divided; teaching begins."""
+
+    def on_estimate(self, seconds: float) -> None:
+        """The first steps were timed: this long it will take from now on, with the tests that follow training."""
+
+    def on_held_out(self, accuracy: float) -> None:
+        """The held-out images were measured between two epochs; a fraction."""

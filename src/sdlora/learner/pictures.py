@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from sdlora.datasets.images import SUFFIXES, decode, printable, to_pixels
+from sdlora.datasets.base import AugmentOptions
+from sdlora.datasets.images import SUFFIXES, decode, printable, shrink, to_pixels
 from sdlora.errors import ConfigError, DataError
+from sdlora.streams.resample import resample_each
+from sdlora.streams.views import central_views
 
 EXPECTED = "a path, bytes, a PIL image, an array (H, W, 3) of uint8, or a tensor (3, H, W), uint8 or float in 0..1"
 
@@ -43,7 +46,20 @@ def as_pixels(image: Any) -> NDArray[np.uint8]:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise DataError(f"an array {image.shape} of {image.dtype}", expected="(H, W, 3) of uint8")
         return np.ascontiguousarray(image)
-    raise DataError(f"an image cannot be a {type(image).__name__}", expected=EXPECTED)
+    raise DataError(f"an image cannot be of type {type(image).__name__}", expected=EXPECTED)
+
+
+def as_seen(image: Any, image_size: int, augment: AugmentOptions) -> NDArray[np.uint8]:
+    """Return an image, in any form, as a model sees it at test: (image_size, image_size, 3).
+
+    Raises:
+        DataError: If it is none, or cannot be read.
+    """
+    pixels = shrink(as_pixels(image), augment.shorter_side(image_size))
+    views = central_views(np.array([pixels.shape[:2]]), image_size, augment)
+    picture = resample_each([pixels], views, image_size)[0]
+    seen: NDArray[np.uint8] = (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return seen
 
 
 def as_many(images: Any) -> Iterable[Any] | None:

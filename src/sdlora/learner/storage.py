@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 from sdlora.bundle import (
     BundleConfig,
     Description,
+    TaskRecord,
+    check_free,
     commit_lesson,
     earlier_states,
     is_bundle,
@@ -66,13 +69,37 @@ def store(path: Path, state: State, earlier: State | None, origin: Origin | None
     assert state.description is not None
     with writing(path):
         there = read_config(path) if is_bundle(path) else None
-        if there is not None and _described(there) == state.description:
+        if there is not None and described(there) == state.description:
             return Origin.of(path, there, state)
         if there is not None and not _is_child(path, there, state.description, origin):
-            raise _other_lessons(path, there, state.description)
+            raise _other_lessons(path, there.tasks, state.description.tasks)
         if earlier is not None and not _is_held(earlier, there):
             there = _commit(path, earlier, there)
         return Origin.of(path, _commit(path, state, there), state)
+
+
+def version_of(state: State, origin: Origin | None) -> str:
+    """Return generation and four digits of the weights' sha256; of a state that is not saved yet, as if it were."""
+    if state.description is None:
+        return "0"
+    if origin is not None and origin.state is state:
+        return origin.version
+    generation = origin.generation + 1 if origin else 1
+    return f"{generation}-{state.description.tasks[-1].weights[:4]}"
+
+
+def check_target(path: Path, history: Sequence[TaskRecord]) -> None:
+    """Refuse a folder that could not take the next lesson after those in `history`, before anybody teaches it.
+
+    Raises:
+        BundleError: If there is a bundle of other lessons, or something else.
+    """
+    if not is_bundle(path):
+        check_free(path)
+        return
+    there = read_config(path)
+    if [task.weights for task in there.tasks] != [task.weights for task in history[: len(there.tasks)]]:
+        raise _other_lessons(path, there.tasks, history)
 
 
 def earlier_state(origin: Origin, description: Description, device: torch.device) -> State | None:
@@ -91,7 +118,7 @@ def earlier_state(origin: Origin, description: Description, device: torch.device
     if found is None:
         return None
     bundle = read_generation(origin.path, found.generation)
-    return State.of(restore(found, bundle.tensors).to(device), _described(found))
+    return State.of(restore(found, bundle.tensors).to(device), described(found))
 
 
 def _commit(path: Path, state: State, parent: BundleConfig | None) -> BundleConfig:
@@ -112,13 +139,14 @@ def _is_held(earlier: State, there: BundleConfig | None) -> bool:
     return there is not None and there.continues(earlier.description)
 
 
-def _described(config: BundleConfig) -> Description:
+def described(config: BundleConfig) -> Description:
+    """Return what a bundle says of the learner, without what it says of itself."""
     return Description(**{name: getattr(config, name) for name in Description.model_fields})
 
 
-def _other_lessons(path: Path, there: BundleConfig, new: Description) -> BundleError:
-    same = {task.weights for task in there.tasks} & {task.weights for task in new.tasks}
-    differing = len(there.tasks) - len(same)
+def _other_lessons(path: Path, there: Sequence[TaskRecord], history: Sequence[TaskRecord]) -> BundleError:
+    same = {task.weights for task in there} & {task.weights for task in history}
+    differing = len(there) - len(same)
     return BundleError(
-        f"{path} holds different lessons ({differing} of {len(there.tasks)} differ)", fix="save to a new folder"
+        f"{path} holds different lessons ({differing} of {len(there)} differ)", fix="save to a new folder"
     )

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from sdlora.bundle import BackboneSource, Description, MethodSource, Preprocessing, Retest, TaskRecord
-from sdlora.engine import Observer
+from sdlora.bundle import BackboneSource, Description, MethodSource, Preprocessing, TaskRecord
 from sdlora.engine.checkpoint import stored_state
 from sdlora.engine.device import open_accelerator
-from sdlora.errors import ConfigError, DataError
 from sdlora.files import digest, tensor_bytes
 from sdlora.learner.data import LabelledImages, opened
 from sdlora.learner.defaults import default_epochs, lesson_options
+from sdlora.learner.exam import Exam
 from sdlora.learner.imprint import imprint, needs_imprint, refresh
 from sdlora.learner.lesson import Lesson
 from sdlora.learner.measure import answers, features, weakest
 from sdlora.learner.observer import LessonObserver, LessonPlan
 from sdlora.learner.plan import Plan, plan_lesson
 from sdlora.learner.state import State, begins_task, copy_method
+from sdlora.learner.wishes import Wishes
 from sdlora.methods import Method
 from sdlora.streams import TaskSplit
 from sdlora.task import Task
@@ -34,54 +31,8 @@ if TYPE_CHECKING:
     from sdlora.learner.learner import Learner
 
 MARGIN = 0.05  # of the time limit, for what follows training
-WARM_UP = 64  # images whose test is timed, to know how long the tests after training will take
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What was asked for; the arguments of `sdlora.Learner.learn`."""
-
-    epochs: int | None
-    time_limit: float | None
-    holdout: float
-    retest: tuple[Any, ...]
-    update: bool
-    skip_known: bool
-    skip_unreadable: bool
-    observer: Observer
-    should_stop: Callable[[], bool]
-
-    def __post_init__(self) -> None:
-        if self.epochs is not None and self.epochs < 1:
-            raise ConfigError(f"epochs = {self.epochs}", expected="at least 1")
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise ConfigError(f"time_limit = {self.time_limit}", expected="seconds, above 0")
-
-    def watch(self) -> None:
-        """Raise KeyboardInterrupt if the caller wants to stop."""
-        if self.should_stop():
-            raise KeyboardInterrupt
-
-
-@dataclass(frozen=True)
-class Exam:
-    """Images of earlier classes, before and after.
-
-    Attributes:
-        name: What the data are called.
-        split: The images.
-        before: What the model said of them before the lesson.
-    """
-
-    name: str
-    split: TaskSplit
-    before: float
-
-    def again(self, method: Method, device: torch.device) -> Retest:
-        """Return the accuracies before and now."""
-        after = float((answers(method, self.split, device) == self.split.labels).mean())
-        num_classes = len(np.unique(self.split.labels))
-        return Retest(name=self.name, classes=num_classes, num_images=len(self.split), before=self.before, after=after)
+MOST_TIMED, TIMING = 64, 1.0  # images, and about as many seconds, to know how long the tests after training take
+TICK = 1e-3  # seconds; a coarse clock may see no time pass
 
 
 def teach(learner: Learner, data: Any, wishes: Wishes) -> State:
@@ -101,9 +52,9 @@ def teach(learner: Learner, data: Any, wishes: Wishes) -> State:
         if isinstance(wishes.observer, LessonObserver):
             wishes.observer.on_plan(_told(learner, plan, images))
         tests = [stack.enter_context(opened(folder, shorter_side)) for folder in wishes.retest]
-        exams = [_exam(learner, test) for test in tests]
+        exams = [Exam.sat_by(learner, test) for test in tests]
         method = copy_method(learner.method)
-        epochs = _learn(learner, method, plan, wishes, _deadline(learner, plan, exams, wishes, started))
+        epochs = _learn(learner, method, plan, wishes, exams, started)
         wishes.watch()
         return _graduate(learner, method, plan, images, exams, epochs, started)
 
@@ -120,19 +71,24 @@ def _told(learner: Learner, plan: Plan, images: LabelledImages) -> LessonPlan:
     )
 
 
-def _learn(learner: Learner, method: Method, plan: Plan, wishes: Wishes, deadline: float | None) -> int:
+def _learn(learner: Learner, method: Method, plan: Plan, wishes: Wishes, exams: Sequence[Exam], started: float) -> int:
     """Change the method, and return the number of epochs."""
     epochs = 0
     if needs_imprint(method, len(plan.new)):
         imprint(method, plan.train, learner.device)
     elif plan.new:
-        epochs = _train(learner, method, plan, wishes, deadline)
+        later = _seconds_later(learner, plan, exams)
+        limit = wishes.time_limit
+        deadline = None if limit is None else started + limit * (1 - MARGIN) - later
+        epochs = _train(learner, method, plan, wishes, deadline=deadline, later=later)
     if plan.known:
         refresh(method, plan.refresh, learner.device)
     return epochs
 
 
-def _train(learner: Learner, method: Method, plan: Plan, wishes: Wishes, deadline: float | None) -> int:
+def _train(
+    learner: Learner, method: Method, plan: Plan, wishes: Wishes, *, deadline: float | None, later: float
+) -> int:
     options = lesson_options(learner.backbone.name, learner.method_name, seed=learner.seed, device=str(learner.device))
     epochs = wishes.epochs or default_epochs(len(plan.train), options.batch_size)
     index = sum(begins_task(record) for record in learner.history)
@@ -141,44 +97,31 @@ def _train(learner: Learner, method: Method, plan: Plan, wishes: Wishes, deadlin
             method=method,
             task=Task(index, plan.new, learner.num_seen),
             split=plan.train,
+            held_out=plan.held_out,
             options=replace(options, epochs=epochs),
             accelerator=accelerator,
             observer=wishes.observer,
             watch=wishes.watch,
             deadline=deadline,
+            later=later,
         )
         return lesson.teach()
 
 
-def _exam(learner: Learner, data: LabelledImages) -> Exam:
-    """Let the model as it is sit the exam.
-
-    Raises:
-        DataError: If the data show a class that is not known yet.
-    """
-    known = learner.classes
-    if unknown := [name for name in data.classes if name not in known]:
-        raise DataError(
-            f"{data.name} shows classes that are not known before this lesson: {', '.join(unknown[:10])}",
-            expected="images of earlier classes alone",
-        )
-    rows = data.for_testing()
-    labels = np.array([known.index(name) for name in data.classes], dtype=np.int64)[data.labels[rows]]
-    split = TaskSplit(data.images, rows, labels, learner.augment)
-    said = answers(learner.method, split, learner.device)
-    return Exam(data.name, split, float((said == labels).mean()))
+def _seconds_later(learner: Learner, plan: Plan, exams: Sequence[Exam]) -> float:
+    """Return how long it takes to see the images that are looked at after training, from timing a few."""
+    if not len(plan.train):
+        return 0.0
+    once = _seconds_to_see(learner, plan.train, 1)  # pays for what is set up once, too
+    few = min(len(plan.train), MOST_TIMED, max(1, int(TIMING / max(once, TICK))))
+    each = _seconds_to_see(learner, plan.train, few) / few
+    return each * (len(plan.held_out) + len(plan.train) + sum(len(exam.split) for exam in exams))
 
 
-def _deadline(learner: Learner, plan: Plan, exams: Sequence[Exam], wishes: Wishes, started: float) -> float | None:
-    """Return when training must be over so that what follows it ends in time too."""
-    if wishes.time_limit is None or not len(plan.train):
-        return None
-    trial = replace(plan.train, ids=plan.train.ids[:WARM_UP], labels=plan.train.labels[:WARM_UP])
+def _seconds_to_see(learner: Learner, split: TaskSplit, count: int) -> float:
     begun = time.monotonic()
-    features(learner.method, trial, learner.device)
-    each = (time.monotonic() - begun) / len(trial)
-    later = len(plan.held_out) + len(plan.train) + sum(len(exam.split) for exam in exams)
-    return started + wishes.time_limit * (1 - MARGIN) - each * later
+    features(learner.method, replace(split, ids=split.ids[:count], labels=split.labels[:count]), learner.device)
+    return time.monotonic() - begun
 
 
 def _graduate(
@@ -198,6 +141,7 @@ def _graduate(
         task=learner.num_tasks + 1,
         classes=plan.new,
         updated=plan.known,
+        source=images.name,
         num_images=plan.num_images,
         num_held_out=len(plan.held_out),
         held_out_accuracy=float((said == labels).mean()) if len(labels) else None,
