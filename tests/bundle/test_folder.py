@@ -67,6 +67,38 @@ def test_b2_every_flipped_bit_of_the_weights_is_noticed(shop):
             read_bundle(shop)
 
 
+def test_b2_every_flipped_bit_of_the_document_is_noticed(shop):
+    """It is noticed, or it changed nothing that is read: a space between two keys, say."""
+    file = newest(shop)
+    data, config = file.read_bytes(), read_config(shop)
+    named = 0
+    for place in random.Random(0).sample(range(8 * len(data)), 500):
+        flipped = bytearray(data)
+        flipped[place // 8] ^= 1 << place % 8
+        file.write_bytes(flipped)
+        try:
+            assert read_bundle(shop).config == config
+        except BundleError as error:
+            named += file.name in str(error)
+    assert named > 350
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("rose", "nose"), ('"seed": 0', '"seed": 7'), ("0.75", "0.95"), ("2026-09-02", "2025-09-02")]
+)
+def test_b2_a_document_that_says_something_else_is_damaged(shop, old, new):
+    file = newest(shop)
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(BundleError, match=r"2\.json is damaged: it has sha256 [0-9a-f]{8}, not [0-9a-f]{8}"):
+        read_bundle(shop)
+
+
+def test_b4_documents_of_before_they_had_a_sha256_are_read(shop):
+    rewrite(shop, sha256=..., seed=7)
+    assert read_bundle(shop).config.seed == 7
+
+
 def test_b2_missing_and_foreign_files_are_noticed(shop, tmp_path):
     other = tmp_path / "other"
     commit_lesson(other, description(("x", "y")), tensors(9), parent_generation=None)

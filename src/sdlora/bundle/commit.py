@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sdlora import __version__
 from sdlora.bundle.card import model_card
-from sdlora.bundle.config import MAX_MEASURED, BundleConfig, Description, Weights, with_names
+from sdlora.bundle.config import MAX_MEASURED, BundleConfig, Description, Weights, seal, with_names
 from sdlora.bundle.folder import is_bundle, read_config, read_generation
 from sdlora.bundle.history import (
     HISTORY,
@@ -145,6 +145,7 @@ def _commit(
         previous=previous,
         weights=Weights(file=f"model-{sha256[:16]}.safetensors", size=len(data), sha256=sha256),
     )
+    config = config.model_copy(update={"sha256": seal(config.model_dump(mode="json"))})
     document = json_bytes(config.model_dump(mode="json"))
     if len(document) > MAX_JSON_BYTES:
         raise ConfigError(f"the description of {path} takes {len(document):,} bytes", expected=f"{MAX_JSON_BYTES:,}")

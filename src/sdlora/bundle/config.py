@@ -6,7 +6,7 @@ The document is the same in ``history/<generation>.json``, which counts, and in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from sdlora.bundle.names import bad_class_name
 from sdlora.bundle.part import Name, Part, Sha256
 from sdlora.bundle.records import Measurement, TaskRecord
 from sdlora.bundle.source import BackboneSource, MethodSource, Preprocessing
+from sdlora.files import digest, json_bytes
 
 FORMAT: Literal[1] = 1
 MAX_CLASSES = 20_000
@@ -91,6 +92,7 @@ class BundleConfig(Description):
         previous: Generation that holds the state before the last lesson, for `sdlora.bundle.undo`; None if there is
             none.
         weights: The file with the tensors.
+        sha256: Of the rest of the document, by `seal`; None in the first ones.
     """
 
     format: Literal[1] = FORMAT
@@ -98,6 +100,7 @@ class BundleConfig(Description):
     generation: Annotated[int, Field(ge=1, le=2**53)]
     previous: Annotated[int, Field(ge=1, le=2**53)] | None
     weights: Weights
+    sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _check_previous(self) -> BundleConfig:
@@ -109,6 +112,11 @@ class BundleConfig(Description):
     def version(self) -> str:
         """Generation and the first four digits of the weights' sha256, such as ``"3-7d1e"``."""
         return f"{self.generation}-{self.weights.sha256[:4]}"
+
+
+def seal(document: Mapping[str, Any]) -> str:
+    """Return the sha256 of a document without that entry; spaces and line ends do not count."""
+    return digest(json_bytes({key: value for key, value in document.items() if key != "sha256"}))
 
 
 def with_names(description: Description, names: Mapping[str, str]) -> Description:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sdlora import __version__
-from sdlora.bundle.config import FORMAT, BundleConfig
+from sdlora.bundle.config import FORMAT, BundleConfig, seal
 from sdlora.datasets.images import printable
 from sdlora.errors import BundleError, SDLoRAError, StorageError
 from sdlora.files import MAX_JSON_BYTES, json_bytes, read_json
@@ -124,6 +124,9 @@ def read_document(path: Path, number: int) -> BundleConfig:
             raise ValueError(f"{file} is damaged: {error}") from error
         if config.generation != number:
             raise ValueError(f"{file} is damaged: it says that it is generation {config.generation}")
+        found = seal(raw)
+        if config.sha256 not in (None, found):
+            raise ValueError(f"{file} is damaged: it has sha256 {found[:8]}, not {str(config.sha256)[:8]}")
     return config
 
 
