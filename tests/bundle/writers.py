@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from sdlora.bundle import Description, commit_lesson, folder, is_bundle, read_bu
 from sdlora.engine import Observer, StepReport
 from sdlora.errors import BusyError
 from sdlora.learner import Learner
+
+HOLDER = re.compile(r"in use by (another process|process \d+ on \S+ since 20\d\d-\d\d-\d\dT[\d:+]+)$")
 
 
 def lesson(generation: int) -> Description:
@@ -62,15 +65,19 @@ def read_many(path: Path, last: int, pause: float, parent: Connection) -> None:
     parent.send(len(seen))
 
 
-def compete(path: Path, tries: int, parent: Connection) -> None:
-    """Commit from whatever is there, without any lock; tell how often it worked, and if anything else went wrong."""
+def compete(path: Path, tries: int, parent: Connection, *, is_locked: bool = False) -> None:
+    """Commit from whatever is there, with the lock or without; tell how often it worked, or what else went wrong."""
     done = 0
     try:
         for _ in range(tries):
-            with contextlib.suppress(BusyError):
-                generation = read_config(path).generation
-                commit_lesson(path, lesson(done), tensors(done), parent_generation=generation)
-                done += 1
+            try:
+                with writing(path) if is_locked else contextlib.nullcontext():
+                    generation = read_config(path).generation
+                    commit_lesson(path, lesson(done), tensors(done), parent_generation=generation)
+                    done += 1
+            except BusyError as error:
+                if is_locked and not HOLDER.search(error.what):
+                    raise
     except BaseException as error:
         parent.send(repr(error))
         return
