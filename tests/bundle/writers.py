@@ -139,6 +139,19 @@ def teach(path: Path, numbers: tuple[int, ...], parent: Connection) -> None:
     os._exit(0)
 
 
+def teach_one(path: Path, method: str, numbers: tuple[int, ...], parent: Connection) -> None:
+    """Teach one lesson, the first or the next, and save it."""
+    torch.set_num_threads(1)
+    try:
+        new = not is_bundle(path)
+        learner = Learner("untrained_vit", method=method, device="cpu") if new else Learner.load(path, device="cpu")
+        learner.learn(Stripes(numbers), epochs=1)
+        learner.save(path)
+        parent.send("taught")
+    except BaseException as error:
+        parent.send(repr(error))
+
+
 @contextlib.contextmanager
 def begun(server: object, target: object, *arguments: object) -> Iterator[tuple[object, Connection]]:
     """Start a child and give it with the end of a pipe on which it answers."""

@@ -104,6 +104,34 @@ def run(folder: Path, case: Case, trouble: Trouble, parent: Connection) -> None:
     os._exit(code)  # at once: taking everything down would take longer than the run
 
 
+def use_model(model: Path, pictures: Path, out: Path, parent: Connection) -> None:
+    """Use a model with every command that reads one, as a user without rights; tell their exit codes.
+
+    Serving is not a command here but what it loads: told is the number of classes served.
+    """
+    torch.set_num_threads(1)
+    os.environ["HOME"] = str(out)
+    commands = {
+        "predict": ["predict", str(model), str(pictures)],
+        "inspect": ["inspect", str(model)],
+        "evaluate": ["evaluate", str(model), str(pictures)],
+        "export": ["export", str(model), "--to", "timm", "--out", str(out / "export")],
+    }
+    try:
+        from sdlora.cli.main import main
+        from sdlora.server.served import load_bundle
+
+        with tempfile.TemporaryDirectory() as elsewhere:  # imports what root alone may read
+            main(["export", str(model), "--to", "timm", "--out", f"{elsewhere}/export"])
+            main(["evaluate", str(model), str(pictures)])
+        if os.geteuid() == 0:
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        codes = {name: main(words) for name, words in commands.items()}
+        parent.send(codes | {"serve": len(load_bundle(model, device="cpu").classes)})
+    except BaseException:
+        parent.send(traceback.format_exc())
+
+
 def dying_after(make_method: Callable[[], Method], seconds: float, task: int) -> Callable[[], Method]:
     """Return methods that die some time after the end of a task."""
 
