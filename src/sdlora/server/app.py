@@ -50,7 +50,7 @@ def make_app(service: Service, on_answer: OnAnswer = lambda *_: None) -> Admissi
         redirect_slashes=False,
     )
     for router in (about_routes(service), predict_routes(service), teach_routes(service), change_routes(service)):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # an included router would look for changes of itself at every request
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)

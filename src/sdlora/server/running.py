@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -89,15 +90,8 @@ class Runner(uvicorn.Server):
 
         The first SIGINT or SIGTERM lets the requests in hand end, for `STOP_SECONDS`; the second drops them.
         """
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_SECONDS)
-        try:
-            self._serve_under_signals(on_ready)
-        finally:
-            sys.setswitchinterval(before)
-
-    def _serve_under_signals(self, on_ready: Callable[[], None]) -> None:
-        with self._signals():
+        self.service.on_swap = _set_aside
+        with self._signals(), _tuned_interpreter():
             asyncio.run(self._serve_and_tell(on_ready))
 
     def stop(self) -> None:
@@ -125,3 +119,25 @@ class Runner(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def _tuned_interpreter() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    _set_aside()
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+        gc.unfreeze()
+
+
+def _set_aside() -> None:
+    """Collect garbage, then spare everything alive, the model and its library, all later collections.
+
+    Each of those would walk half a million objects while requests wait.
+    """
+    gc.unfreeze()  # a model that was replaced goes with this collection
+    gc.collect()
+    gc.freeze()

@@ -16,7 +16,7 @@ from sdlora.server.limits import Limits
 from sdlora.server.meters import Meters
 from sdlora.server.problems import ProblemError
 from sdlora.server.rules import flaws
-from sdlora.server.served import LoadModel, Served
+from sdlora.server.served import LoadModel, Served, ServedModel
 from sdlora.server.teach_worker import Job
 from sdlora.server.teacher import Lesson, Teacher
 
@@ -46,6 +46,7 @@ class Service:
         teacher: The lesson under way.
         is_stopping: Whether the server was asked to end.
         on_death: Called when the model thread dies; whoever runs the server sets it.
+        on_swap: Called when another model has taken over; whoever runs the server may set it.
 
     Raises:
         BundleError: If the bundle is unusable.
@@ -63,6 +64,7 @@ class Service:
     ) -> None:
         self.path, self.guard, self.limits, self.retest, self.device = path, guard, limits, list(retest), device
         self.on_death: Callable[[], None] = lambda: None
+        self.on_swap: Callable[[], None] = lambda: None
         self.is_stopping = False
         self.meters = Meters()
         self.served = Served(path, load, limits.max_batch)
@@ -77,7 +79,7 @@ class Service:
         """Start threads and processes; afterwards requests can be answered."""
         self.batcher.start()
         await self.decoders.start()
-        self._follower = asyncio.create_task(self.served.follow(self.batcher.swap))
+        self._follower = asyncio.create_task(self.served.follow(self._swap))
 
     async def stop(self) -> None:
         """End them; a lesson under way is cancelled and its draft kept."""
@@ -90,7 +92,7 @@ class Service:
 
     async def refresh(self) -> None:
         """Take over what the folder holds now."""
-        await self.served.refresh(self.batcher.swap)
+        await self.served.refresh(self._swap)
 
     def trouble(self) -> str | None:
         """Say why requests should go elsewhere for now, or return None."""
@@ -125,6 +127,10 @@ class Service:
             raise ProblemError(
                 409, "lesson_running", "This lesson is being taught.", fix="Wait for its end, or cancel it."
             )
+
+    def _swap(self, model: ServedModel) -> None:
+        self.batcher.swap(model)
+        self.on_swap()
 
     def _job(self, draft: Draft) -> Job:
         filled = [entry for entry in draft.classes if entry.pictures]
