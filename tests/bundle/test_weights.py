@@ -1,11 +1,15 @@
 """H2, H4: what a weights file must be before a single tensor is made of it."""
 
+import contextlib
 import json
 import struct
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sdlora.bundle import weights
 from sdlora.bundle.weights import LARGEST, MAX_HEADER, MAX_TENSORS, check_header, read_weights
 from sdlora.files import tensor_bytes
 
@@ -47,7 +51,14 @@ CRAFTED = {
     "an entry that is none": file({"a": 1}),
     "an entry without offsets": file({"a": {"dtype": "F32", "shape": [1]}}, b"1234"),
     "an entry with more": file({"a": entry() | {"x": 1}}, b"1234"),
+    "a name with a separator": file({"../a": entry()}, b"1234"),
+    "a name that steers a terminal": file({"\x1b[31m": entry()}, b"1234"),
+    "a name of nothing": file({"": entry()}, b"1234"),
+    "a name without end": file({"a" * 201: entry()}, b"1234"),
+    "a name that is no text": file(b'{"\\ud800": ' + json.dumps(entry()).encode() + b"}", b"1234"),
     "metadata": file({"__metadata__": {"format": "pt"}, "a": entry()}, b"1234"),
+    "a type that is no text": file({"a": entry(1)}, b"1234"),
+    "a type that is a list": file({"a": entry(["F32"])}, b"1234"),
     "unknown type": file({"a": entry("F8_E4M3", (4,))}, b"1234"),
     "2^62 x 0": file({"a": entry(shape=(2**62, 0), offsets=(0, 0))}),
     "a side too large": file({"a": entry(shape=(2**32, 0), offsets=(0, 0))}),
@@ -71,10 +82,27 @@ CRAFTED = {
 }
 
 
+def test_there_are_forty_crafted_files():
+    assert len(CRAFTED) >= 40
+
+
 @pytest.mark.parametrize("data", CRAFTED.values(), ids=CRAFTED)
-def test_crafted_files_are_refused(data):
+def test_crafted_files_are_refused_before_a_tensor_is_made(data, monkeypatch):
+    monkeypatch.setattr(weights, "parse_tensors", lambda _: pytest.fail("tensors were made"))
     with pytest.raises(ValueError, match=r"header|tensor"):
         read_weights(data)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "F32", "U8"])
+TREES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.sampled_from("ab"), SCALARS, max_size=2)
+ENTRIES = st.fixed_dictionaries({"dtype": TREES, "shape": TREES, "data_offsets": TREES})
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.dictionaries(st.sampled_from(["a", "b", ""]), ENTRIES | TREES, max_size=3) | TREES, st.binary(max_size=16))
+def test_any_header_is_in_order_or_refused(header, body):
+    with contextlib.suppress(ValueError):
+        check_header(file(header, body))
 
 
 def test_a_million_empty_tensors_are_refused_at_once():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
 MAX_SIDE = 2**31
 LARGEST = 1e12  # statistics of a method reach a million; what lies beyond comes from damage or malice
+NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")  # what a parameter may be called
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
@@ -68,10 +70,12 @@ def check_header(data: bytes) -> None:
 
 def _extent(name: str, entry: Any) -> tuple[str, int, int]:
     """Return name, first byte and end of a tensor whose entry is in order."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"it calls a tensor {name[:50]!r}")
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"the entry of tensor {name} is no description of one")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if dtype not in SIZES:
+    if not isinstance(dtype, str) or dtype not in SIZES:
         raise ValueError(f"tensor {name} has the type {dtype!r}")
     if not _are_counts(shape) or len(shape) > MAX_DIMENSIONS or max(shape, default=0) > MAX_SIDE:
         raise ValueError(f"tensor {name} has the shape {shape!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sdlora.errors import ConfigError
@@ -30,8 +31,9 @@ def find_recipe(source: str) -> Path:
         ConfigError: If there is neither.
     """
     path = Path(source)
-    if path.suffix == ".toml" or path.is_file():
-        if path.is_file():
+    is_there = os.path.isfile(source)  # of a name that none can have, pathlib raises what the system answers
+    if path.suffix == ".toml" or is_there:
+        if is_there:
             return path
         raise ConfigError(f"there is no file {source}", fix="sdlora list recipes")
     shipped = shipped_recipes()

@@ -142,6 +142,10 @@ def _scan_class(root: Path, path: str, label: str, part: _Part) -> None:
 
 
 def _bad_name(name: str) -> str | None:
+    if not name.strip():
+        return "be empty"
+    if "\\" in name:
+        return "hold a path separator"
     if not name.isprintable():
         return "hold control characters"
     if len(name.encode()) > MAX_NAME_BYTES:
