@@ -29,7 +29,7 @@ from pathlib import Path
 LADDER = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 GRID = LADDER[3:7]
 TUNING_SEED = 100
-RESULTS, TUNING = Path("results"), Path("runs/tuning")
+RESULTS, TUNING, IMAGES = Path("results"), Path("runs/tuning"), Path("docs/img")
 SDLORA = (sys.executable, "-m", "sdlora.cli.main")
 KEPT = ("cost.json", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml")
 
@@ -122,6 +122,10 @@ def run(recipes: list[Path], jobs: int) -> None:
             list(pool.map(keep, missing, repeat(seed), repeat(jobs)))
         if missing:
             report(RESULTS / recipes[0].parent.name)
+    if recipes:
+        folder = RESULTS / recipes[0].parent.name
+        subprocess.run([*SDLORA, "report", str(folder), "--out", str(folder / "report.html")], check=True)
+        across(folder.name.rpartition("_")[0])
 
 
 def keep(recipe: Path, seed: int, jobs: int) -> None:
@@ -150,19 +154,49 @@ def is_kept(recipe: Path, seed: int) -> bool:
 
 
 def report(folder: Path) -> None:
-    """Write table, page and figure of finished runs.
-
-    In the figure are the recipes named like their method, those with as many seeds as any.
-    """
+    """Write table and figure of the finished runs of one stream."""
     from sdlora import reports
-    from sdlora.methods import METHODS
 
     table = reports.render_table(reports.summarise(reports.load_runs([folder])), "markdown")
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")
+    reports.figure_for_readme(reports.load_runs(pictured(folder)), IMAGES / f"{folder.name}.svg")
+
+
+def pictured(folder: Path) -> list[Path]:
+    """Return what figures show of a stream: recipes named like their method, those with as many seeds as any."""
+    from sdlora.methods import METHODS
+
     seeds = {folder / name: len(list((folder / name).glob("seed*"))) for name in METHODS.names()}
-    complete = [path for path, number in seeds.items() if number == max(seeds.values())]
-    reports.figure_for_readme(reports.load_runs(complete), Path("docs/img") / f"{folder.name}.svg")
-    subprocess.run([*SDLORA, "report", str(folder), "--out", str(folder / "report.html")], check=True)
+    return [path for path, number in seeds.items() if number == max(seeds.values())]
+
+
+def across(benchmark: str) -> None:
+    """Write table and figure of a benchmark over its numbers of tasks; the table has a row for every recipe."""
+    from sdlora import reports
+
+    folders = sorted(RESULTS.glob(f"{benchmark}_*"), key=lambda folder: int(folder.name.rpartition("_")[2]))
+    rows: dict[str, dict[Path, dict]] = {}
+    for folder in folders:
+        for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+            rows.setdefault(path.name, {})[folder] = reports.summarise(reports.load_runs([path]))[0]
+    order = sorted(rows, key=lambda name: -sum(row["acc_mean"] for row in rows[name].values()) / len(rows[name]))
+    lines = [
+        "| recipe | " + " | ".join(f"{folder.name.rpartition('_')[2]} tasks" for folder in folders) + " |",
+        "|---" * (1 + len(folders)) + "|",
+        *("| " + " | ".join([name, *(cell(rows[name].get(folder)) for folder in folders)]) + " |" for name in order),
+    ]
+    (RESULTS / f"{benchmark}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    runs = reports.load_runs([path for folder in folders for path in pictured(folder)])
+    reports.figure_across_streams(runs, IMAGES / f"{benchmark}.svg")
+
+
+def cell(row: dict | None) -> str:
+    """Return Acc in percent, mean and deviation, and the number of seeds where it is not five."""
+    if row is None:
+        return "–"
+    spread = "" if row["acc_std"] is None else f" ± {100 * row['acc_std']:.1f}"
+    seeds = "" if row["seeds"] == 5 else f" ({row['seeds']} seed{'s' if row['seeds'] > 1 else ''})"
+    return f"{100 * row['acc_mean']:.1f}{spread}{seeds}"
 
 
 def training(recipe: Path, seed: int, *overrides: str) -> list[str]:

@@ -102,7 +102,25 @@ def test_the_figure_shows_what_has_all_seeds_and_the_table_everything(compare, t
     monkeypatch.setattr(
         reports, "figure_for_readme", lambda runs, path: drawn.extend(run.path.parent.name for run in runs)
     )
-    monkeypatch.setattr(compare.subprocess, "run", lambda command, check: None)
     compare.report(folder)
     assert sorted(drawn) == ["lora", "lora", "sdlora", "sdlora"]
     assert len((folder / "table.md").read_text().splitlines()) == 2 + 4
+
+
+def test_the_table_over_numbers_of_tasks_has_a_row_for_each_recipe_and_says_what_is_missing(
+    compare, tmp_path, monkeypatch
+):
+    for stream, name, seeds in (("glyphs100_10", "sdlora", 2), ("glyphs100_10", "lora", 1), ("glyphs100_5", "lora", 1)):
+        for seed in range(seeds):
+            source = ROOT / f"results/glyphs100_10/{name}/seed{seed}"
+            shutil.copytree(source, tmp_path / stream / name / f"seed{seed}")
+    monkeypatch.setattr(compare, "RESULTS", tmp_path)
+    monkeypatch.setattr(compare, "IMAGES", tmp_path)
+    compare.across("glyphs100")
+    title, _, *rows = (tmp_path / "glyphs100.md").read_text().splitlines()
+    assert title == "| recipe | 5 tasks | 10 tasks |"
+    assert [row.split(" | ")[0] for row in rows] == ["| sdlora", "| lora"]
+    assert rows[0].startswith("| sdlora | – | ")
+    assert rows[0].endswith("(2 seeds) |")
+    assert rows[1].count("(1 seed)") == 2
+    assert (tmp_path / "glyphs100.svg").exists()

@@ -7,6 +7,7 @@ from sdlora.reports.measuring import measure_entry
 from sdlora.reports.page import write_page
 from sdlora.reports.readme_figure import figure_for_readme
 from sdlora.reports.runs import Run, load_runs
+from sdlora.reports.streams_figure import figure_across_streams
 from sdlora.reports.summary import summarise
 from sdlora.reports.table import render_table, to_csv
 
@@ -17,6 +18,7 @@ __all__ = [
     "answer",
     "compare",
     "differences",
+    "figure_across_streams",
     "figure_for_readme",
     "headline",
     "load_runs",

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from sdlora.errors import ConfigError
-from sdlora.files import write_atomic
 from sdlora.reports.charts import LIGHT, Series
 from sdlora.reports.charts.axes import cut, spread_out
 from sdlora.reports.comparison import compare
 from sdlora.reports.figures import accuracy_series
 from sdlora.reports.page import page_looks
+from sdlora.reports.picture import GRID, INK, SOFT, draw_picture
 from sdlora.reports.runs import Run
 from sdlora.reports.text import MINUS
 
-_INK, _SOFT, _GRID = "#14181F", "#59626F", "#E3E6EB"
 _MARKERS = {
     "circle": "o", "ring": "o", "square": "s", "triangle": "^", "diamond": "D",
     "down": "v", "plus": "P", "hexagon": "h", "cross": "X",
 }  # fmt: skip
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "sdlora",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 11,
-}
 
 
 def figure_for_readme(runs: Sequence[Run], path: str | Path) -> Path:
@@ -48,7 +36,6 @@ def figure_for_readme(runs: Sequence[Run], path: str | Path) -> Path:
     Raises:
         ConfigError: If the runs are of several streams or backbones, or the ending is another.
     """
-    target = Path(path)
     comparisons = compare(runs)
     if len(comparisons) != 1 or not comparisons[0].entries or len(comparisons[0].task_sizes) < 2:
         raise ConfigError(
@@ -56,27 +43,18 @@ def figure_for_readme(runs: Sequence[Run], path: str | Path) -> Path:
             expected="finished runs of one stream of several tasks, on one backbone",
         )
     series = accuracy_series(comparisons[0], page_looks(comparisons))
-    canvases = {".svg": FigureCanvasSVG, ".png": FigureCanvasAgg}
-    if target.suffix not in canvases:
-        raise ConfigError(f'{target} ends in "{target.suffix}"', expected=".svg or .png")
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.0, 4.2), facecolor="white")
-        canvas = canvases[target.suffix](figure)
-        _draw(figure.add_axes((0.07, 0.14, 0.7, 0.76)), series, len(comparisons[0].task_sizes))
-        out = io.BytesIO()
-        is_svg = target.suffix == ".svg"
-        metadata = {"Date": None, "Creator": None} if is_svg else {"Software": None}
-        canvas.print_figure(out, format=target.suffix[1:], dpi=72 if is_svg else 200, metadata=metadata)
-    write_atomic(target, out.getvalue())
-    return target
+    num_tasks = len(comparisons[0].task_sizes)
+    return draw_picture(
+        path, (8.0, 4.2), lambda figure: _draw(figure.add_axes((0.07, 0.14, 0.7, 0.76)), series, num_tasks)
+    )
 
 
 def _draw(axes: Axes, series: Sequence[Series], num_tasks: int) -> None:
-    axes.set_title("accuracy on all classes seen so far, %", loc="left", fontsize=11, color=_SOFT, pad=12)
-    axes.set_xlabel("after task", loc="right", color=_SOFT)
+    axes.set_title("accuracy on all classes seen so far, %", loc="left", fontsize=11, color=SOFT, pad=12)
+    axes.set_xlabel("after task", loc="right", color=SOFT)
     axes.spines[:].set_visible(False)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.tick_params(length=0, colors=_SOFT)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.tick_params(length=0, colors=SOFT)
     axes.set_xlim(0.85, num_tasks + 0.15)
     axes.set_xticks([task for task in range(1, num_tasks + 1) if num_tasks <= 12 or task == 1 or task % 5 == 0])
     for depth, one in enumerate(series):
@@ -90,7 +68,7 @@ def _draw(axes: Axes, series: Sequence[Series], num_tasks: int) -> None:
     for one, place in zip(series, places, strict=True):
         axes.plot([1.025], [place], transform=beside, clip_on=False, linestyle="", **_marker(one))
         label = f"{cut(one.label, 14)} {one.values[-1]:.1f}"
-        axes.text(1.045, place, label, transform=beside, va="center_baseline", color=_INK, parse_math=False)
+        axes.text(1.045, place, label, transform=beside, va="center_baseline", color=INK, parse_math=False)
 
 
 def _marker(one: Series) -> dict[str, Any]:
@@ -100,7 +78,7 @@ def _marker(one: Series) -> dict[str, Any]:
 
 
 def _colour(one: Series) -> str:
-    return _INK if one.look.colour is None else LIGHT[one.look.colour]
+    return INK if one.look.colour is None else LIGHT[one.look.colour]
 
 
 def _draw_series(axes: Axes, one: Series, num_tasks: int, depth: int) -> None:
