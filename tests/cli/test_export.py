@@ -30,8 +30,8 @@ def place(shop, tmp_path, monkeypatch):
     """Work in an empty folder in which the model is called shop."""
     (tmp_path / "shop").symlink_to(shop)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sdlora.export.check.MOST", 1)
-    monkeypatch.setattr("sdlora.export.check.FEWEST", 1)
+    monkeypatch.setattr("sdlora.export.latency.MOST", 1)
+    monkeypatch.setattr("sdlora.export.latency.FEWEST", 1)
     return tmp_path
 
 
@@ -78,7 +78,7 @@ def test_a_folder_of_somebody_else_stays(place, sdlora):
     (place / "shop-timm" / "mine.txt").write_text("mine")
     answer = sdlora("export", "shop", "--to", "timm")
     assert answer.code == 2
-    assert "Error: shop-timm exists and is no export" in answer.err
+    assert "Error: shop-timm exists and sdlora did not write it" in answer.err
     assert "--out OTHER" in answer.err
     assert [path.name for path in (place / "shop-timm").iterdir()] == ["mine.txt"]
     assert sdlora("export", "shop", "--to", "timm", "--out", "shop").code == 2

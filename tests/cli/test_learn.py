@@ -42,7 +42,7 @@ def test_a_model_is_created_and_taught(home, sdlora):
 def test_people_read_what_came_of_it(home, sdlora):
     answer = sdlora("learn", "shop", "summer", "--epochs", "1")
     assert "classes of this lesson, held-out images" in answer.out
-    assert "not measured: their images are gone (--retest FOLDER measures)" in answer.out
+    assert "not measured: the images are gone (--retest FOLDER measures)" in answer.out
     assert "Saved shop: 4 classes in 2 lessons" in answer.out
     assert "Undo: sdlora learn shop --undo" in answer.out
     assert "Lesson 2 for shop: 2 new classes, 16 images (4 held out), probe, cpu." in answer.err

@@ -67,7 +67,7 @@ def test_a_report_for_people_and_for_programs():
 def test_lessons_that_no_retest_shows_are_named():
     made = learner("probe", (0, 1), (2, 3), (4, 5), (6, 7))
     retest = Retest(name="winter", classes=2, tasks=(2,), num_images=300, before=0.96, after=0.953)
-    gone = "not measured: their images are gone (--retest FOLDER measures)"
+    gone = "not measured: the images are gone (--retest FOLDER measures)"
     (_, second, third, _) = report(Path("shop"), made, record(4, ("moss",), retests=(retest,)), 0)[1]
     assert second.startswith("  winter, lesson 2, 300 images")
     assert third.split(maxsplit=4) == ["lessons", "1", "and", "3", gone]

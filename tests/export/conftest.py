@@ -2,10 +2,10 @@
 
 import pytest
 
-from sdlora.export import check
+from sdlora.export import latency
 
 
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch):
-    monkeypatch.setattr(check, "FEWEST", 1)
-    monkeypatch.setattr(check, "MOST", 1)
+    monkeypatch.setattr(latency, "FEWEST", 1)
+    monkeypatch.setattr(latency, "MOST", 1)

@@ -4,8 +4,7 @@ import pytest
 import torch
 from export.taught import taught
 
-from sdlora.export import check
-from sdlora.export.check import compare, expected_seconds, in_batches, latency_ratio, logits_check, pictures
+from sdlora.export.check import compare, in_batches, logits_check, pictures
 
 
 def verdict(found, limit=1e-5):
@@ -65,19 +64,3 @@ def test_a_model_that_is_off_by_a_little_is_found():
 
     assert logits_check(parts, exact, against="x", limit=1e-5).passed
     assert not logits_check(parts, lambda images: exact(images) + 1e-3, against="x", limit=1e-5).passed
-
-
-def test_the_ratio_is_that_of_medians_taken_in_turns(monkeypatch):
-    monkeypatch.setattr(check, "FEWEST", 5)
-    monkeypatch.setattr(check, "MOST", 5)
-    durations = (3, 1, 3, 1, 90, 1, 3, 1, 3, 70)  # of model and plain backbone in turns, with a hiccup of each
-    readings = iter([0, *(reading for duration in durations for reading in (0, duration))])
-    monkeypatch.setattr(check.time, "perf_counter", lambda: next(readings))
-    assert latency_ratio(taught(), lambda images: images) == 3
-
-
-def test_the_check_is_foreseen_from_the_time_of_one_image(monkeypatch):
-    monkeypatch.setattr(check, "MOST", 51)
-    readings = iter([10.0, 10.5])
-    monkeypatch.setattr(check.time, "perf_counter", lambda: next(readings))
-    assert expected_seconds(taught()) == 128 * 0.5 + check.SECONDS

@@ -23,8 +23,8 @@ def parts():
 def exported(parts, tmp_path_factory):
     """Export once; most tests only read it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sdlora.export.check.MOST", 1)
-        patch.setattr("sdlora.export.check.FEWEST", 1)
+        patch.setattr("sdlora.export.latency.MOST", 1)
+        patch.setattr("sdlora.export.latency.FEWEST", 1)
         return export_onnx(parts, tmp_path_factory.mktemp("exported") / "shop-onnx")
 
 

@@ -65,8 +65,8 @@ def test_a_picture_that_has_to_grow_is_within_a_level_or_two(tmp_path):
 def exported(tmp_path_factory):
     parts = taught("probe")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sdlora.export.check.MOST", 1)
-        patch.setattr("sdlora.export.check.FEWEST", 1)
+        patch.setattr("sdlora.export.latency.MOST", 1)
+        patch.setattr("sdlora.export.latency.FEWEST", 1)
         return parts, export_onnx(parts, tmp_path_factory.mktemp("exported") / "shop onnx").path
 
 

@@ -14,7 +14,7 @@ def test_text_is_what_a_person_wants_to_know():
         "Wrote shop-onnx/: model.onnx 344 MB, labels.json 412 B",
         "Check: 64 generated images, onnxruntime 1.32.0 against sdlora: same class 64/64, "
         "largest difference of probabilities 3.1e-06 (limit 1e-04)",
-        "Speed: 1.00 times the plain backbone (median time for one image)",
+        "Speed: 1.00 times the plain backbone (time for one image, in turns)",
         "Input   x",
         "Next: python p",
     ]

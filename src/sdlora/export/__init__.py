@@ -3,7 +3,7 @@
 Every export ends by loading what it wrote and comparing it with sdlora on generated images.
 """
 
-from sdlora.export.check import expected_seconds
+from sdlora.export.latency import expected_seconds
 from sdlora.export.onnx_format import export_onnx
 from sdlora.export.parts import Parts, parts_of
 from sdlora.export.peft_format import export_peft

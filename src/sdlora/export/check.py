@@ -1,23 +1,19 @@
-"""Does an export give what sdlora gives, and as fast?"""
+"""Does an export give what sdlora gives?"""
 
 from __future__ import annotations
 
 import math
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from sdlora.export.parts import Parts, plain_backbone
+from sdlora.export.parts import Parts
 from sdlora.export.report import Check
 
 NUM_IMAGES = 64
 BATCH = 16
-SECONDS = 5.0  # what timing may take
-FEWEST, MOST = 5, 51  # timed passes of each model
 
 
 def pictures(side: int, count: int = NUM_IMAGES) -> Tensor:
@@ -69,36 +65,3 @@ def compare(expected: Tensor, found: Tensor, *, against: str, quantity: str, lim
         difference=float(difference) if math.isfinite(difference) else math.inf,
         limit=limit,
     )
-
-
-@torch.inference_mode()
-def expected_seconds(parts: Parts) -> float:
-    """Return roughly how long the check takes, from the time of one image: it sees all of them twice."""
-    image = pictures(parts.backbone.image_size, 1).float() / 255
-    parts.method(image)
-    start = time.perf_counter()
-    parts.method(image)
-    taken = time.perf_counter() - start
-    return 2 * NUM_IMAGES * taken + min(SECONDS, 2 * MOST * taken)
-
-
-def latency_ratio(parts: Parts, model: Callable[[Tensor], Tensor]) -> float:
-    """Return the median time of `model` for one image in 0..1 over that of the plain backbone, taken in turns."""
-    image = pictures(parts.backbone.image_size, 1).float() / 255
-    backbone, plain = parts.backbone, plain_backbone(parts)
-    head: Callable[[Tensor], Tensor] = nn.Linear(backbone.feature_dim, len(parts.classes))
-    runs: tuple[Callable[[], Tensor], ...] = (
-        lambda: model(image),
-        lambda: head(backbone.family.features(plain, backbone.normalise(image))),
-    )
-    times: tuple[list[float], list[float]] = ([], [])
-    end = time.perf_counter() + SECONDS
-    with torch.inference_mode():
-        for run in runs:
-            run()
-        while len(times[0]) < FEWEST or (len(times[0]) < MOST and time.perf_counter() < end):
-            for run, taken in zip(runs, times, strict=True):
-                start = time.perf_counter()
-                run()
-                taken.append(time.perf_counter() - start)
-    return statistics.median(times[0]) / statistics.median(times[1])

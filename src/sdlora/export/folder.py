@@ -43,10 +43,10 @@ def claim(path: Path) -> None:
     if not path.exists():
         return
     fix = "--out OTHER, or move it away"
+    if not (path / MARK).is_file():
+        raise ConfigError(f"{path} exists and sdlora did not write it", fix=fix)
     try:
-        files = read_folder(path) if path.is_dir() else {}
-        if MARK not in files:
-            raise ConfigError(f"{path} exists and is no export of sdlora", fix=fix)
+        files = read_folder(path)
     except ValueError as error:
         raise ConfigError(f"{path} exists and is no export as sdlora wrote it: {error}", fix=fix) from error
     foreign = sorted({entry.name for entry in path.iterdir()} - files.keys() - HARMLESS)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from sdlora.errors import ConfigError
 from sdlora.export.card import export_card
-from sdlora.export.check import compare, in_batches, latency_ratio, pictures
+from sdlora.export.check import compare, in_batches, pictures
 from sdlora.export.extras import need
 from sdlora.export.folder import MARK, claim, finish, mark
+from sdlora.export.latency import latency_ratio
 from sdlora.export.parts import Parts, parts_of
 from sdlora.export.report import Check, ExportReport
 from sdlora.files import json_bytes

@@ -42,7 +42,7 @@ class ExportReport:
         path: Its folder; ``NAME.failed`` if the check failed.
         files: Name of each file to its size, bytes.
         check: Whether it gives what sdlora gives.
-        latency_ratio: Median time for one image over that of the plain backbone, both in PyTorch on this machine.
+        latency_ratio: Time for one image over that of the plain backbone, both in PyTorch on this machine, in turns.
         lines: How to feed it and what comes out, for people.
         next: A command or a line of Python that uses it.
     """
@@ -76,7 +76,7 @@ class ExportReport:
                 f"Check: {check.num_images} generated images, {check.against} against sdlora: same class "
                 f"{check.num_same}/{check.num_images}, largest difference of {check.quantity} {check.difference:.1e} "
                 f"(limit {check.limit:.0e})",
-                f"Speed: {self.latency_ratio:.2f} times the plain backbone (median time for one image)",
+                f"Speed: {self.latency_ratio:.2f} times the plain backbone (time for one image, in turns)",
                 *self.lines,
                 f"Next: {self.next}",
             ]

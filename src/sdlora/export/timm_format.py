@@ -19,8 +19,9 @@ from torch import nn
 from sdlora.backbones import glyph_vit
 from sdlora.errors import ConfigError
 from sdlora.export.card import export_card
-from sdlora.export.check import latency_ratio, logits_check
+from sdlora.export.check import logits_check
 from sdlora.export.folder import MARK, claim, finish, mark
+from sdlora.export.latency import latency_ratio
 from sdlora.export.parts import Parts, parts_of
 from sdlora.export.report import Check, ExportReport
 from sdlora.files import json_bytes, parse_tensors, tensor_bytes
