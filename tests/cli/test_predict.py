@@ -1,3 +1,4 @@
+import csv
 import io
 import os
 import shutil
@@ -49,6 +50,31 @@ def test_json_is_what_python_says(sdlora, shop):
     assert [list(entry) for entry in answer.json] == [KEYS] * 2
     assert answer.json == [found.to_dict() for found in Learner.load("shop").predict(images, top_k=4)]
     assert [entry["task"] for entry in answer.json] == [1, 2]
+
+
+def test_a_table_for_spreadsheets_holds_what_json_does(sdlora, shop):
+    Path("=1+1.png").write_bytes((shop / "test/fir/50.png").read_bytes())
+    Path("a,b\n.png").write_bytes(b"no picture")
+    images = ["test/rose/50.png", "=1+1.png", "a,b\n.png", "gone.png"]
+    answer = sdlora("predict", "shop", *images, "--csv", "--threshold", "0.9")
+    document = sdlora("predict", "shop", *images, "--json", "--threshold", "0.9").json
+    assert answer.code == 6
+    rows = list(csv.DictReader(io.StringIO(answer.out)))
+    assert [row["image"] for row in rows] == ["test/rose/50.png", "'=1+1.png", r"a,b\n.png", "gone.png"]
+    for row, entry in zip(rows[:2], document[:2], strict=True):
+        assert (row["label"], row["task"], row["error"]) == (entry["label"], str(entry["task"]), "")
+        assert float(row["probability"]) == pytest.approx(entry["probability"], abs=1e-6)
+        assert row["is_unsure"] == str(entry["is_unsure"]).lower()
+    for row, entry in zip(rows[2:], document[2:], strict=True):
+        assert (row["label"], row["probability"], row["is_unsure"], row["task"]) == ("", "", "", "")
+        assert row["error"] == f"{entry['error']['code']}: {entry['error']['message']}"
+    assert "4 images: " in answer.err
+
+
+def test_one_table_or_one_document(sdlora, shop):
+    answer = sdlora("predict", "shop", "test", "--csv", "--json")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--csv and --json at once" in answer.err
 
 
 def test_unreadable_images_are_named_and_the_others_answered(sdlora, shop):

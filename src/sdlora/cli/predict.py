@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from sdlora.cli.console import Console
 from sdlora.cli.options import Device, with_console
-from sdlora.errors import PartialError
+from sdlora.errors import ConfigError, PartialError
 
 if TYPE_CHECKING:
     from sdlora.cli.answers import Unreadable
@@ -31,6 +31,7 @@ Images = Annotated[
 ]
 TopK = Annotated[int, typer.Option("--top-k", metavar="K", help="How many classes to name.")]
 Threshold = Annotated[float, typer.Option(metavar="SHARE", help="Below this probability the answer is: not sure.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values, a row for each image.")]
 
 
 @with_console
@@ -41,21 +42,27 @@ def predict(
     *,
     top_k: TopK = 3,
     threshold: Threshold = 0.5,
+    csv: Csv = False,
     device: Device = None,
 ) -> int:
     """Name the classes that a model finds in images, the likeliest first.
 
     It can answer only with the classes it was taught, and a high probability is no measured certainty.
     """
+    from sdlora.cli.answer_rows import Rows
     from sdlora.cli.answers import Unreadable, ask, read_file, tasks_of_classes
     from sdlora.cli.gather import gather
     from sdlora.learner import Learner
     from sdlora.predictions import check_options, make_predictions
 
     check_options(top_k, threshold)
+    if csv and console.is_json:
+        raise ConfigError("--csv and --json at once", expected="one of them")
     paths = gather(images)
     learner = Learner.load(model, device=device or "auto")
-    tasks, lines = tasks_of_classes(learner), _Lines(paths, learner.classes)
+    tasks, lines = tasks_of_classes(learner), Rows() if csv else _Lines(paths, learner.classes)
+    if lines.heading:
+        console.result(lines.heading)
     counts: Counter[str] = Counter()
     started = time.monotonic()
     with console.array() as add:
@@ -101,6 +108,8 @@ class _Lines:
         paths: All images.
         classes: All classes.
     """
+
+    heading = ""
 
     def __init__(self, paths: Sequence[Path], classes: Sequence[str]) -> None:
         self.name_width = _width([str(path) for path in paths], WIDEST_NAME)
