@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from audit import audited
 from bundles import description, tensors
 from reliability.conftest import in_memory, server
 
@@ -16,6 +17,17 @@ def tmp_path(tmp_path_factory):
     """An empty folder, in memory where that is possible."""
     with in_memory(tmp_path_factory.mktemp("bundle")) as folder:
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_executed_or_fetched(request):
+    """H5: in whatever these tests do with bundles, but for those whose children are asked of a server."""
+    if "server" in request.fixturenames:
+        yield
+        return
+    with audited() as events:
+        yield
+    assert events == []
 
 
 @pytest.fixture

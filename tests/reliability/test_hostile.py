@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from audit import audited
 from bundles import contents, description, newest, tensors
 from hostile import NAMES
 from lessons import learner
@@ -35,12 +36,14 @@ GOOD = [name for name in NAMES if bad_class_name(name) is None]
 
 @pytest.fixture
 def canary(place, monkeypatch):
-    """A place with nothing in it but the folder to work in; afterwards there must be nothing else."""
+    """A place with nothing in it but the folder to work in; nothing is put beside it, executed or fetched (H5)."""
     work = place / "canary" / "work"
     work.mkdir(parents=True)
     monkeypatch.chdir(work)
     monkeypatch.setenv("HOME", str(work))
-    yield work
+    with audited() as events:
+        yield work
+    assert events == []
     assert [path.name for path in place.iterdir()] == ["canary"]
     assert [path.name for path in work.parent.iterdir()] == ["work"]
 
