@@ -25,8 +25,9 @@ from reliability.faults import Calls
 from reliability.small_run import Case, train
 
 from sdlora import files
+from sdlora.datasets.images import decode
 from sdlora.engine import Observer
-from sdlora.errors import SDLoRAError
+from sdlora.errors import DataError, SDLoRAError
 from sdlora.methods import Method
 
 NOBODY = 65534  # a user without rights
@@ -130,6 +131,25 @@ def use_model(model: Path, pictures: Path, out: Path, parent: Connection) -> Non
         parent.send(codes | {"serve": len(load_bundle(model, device="cpu").classes)})
     except BaseException:
         parent.send(traceback.format_exc())
+
+
+def decode_all(folder: Path, count: int, parent: Connection) -> None:
+    """Decode the pictures 0.png, 1.png, ...; tell what was said of each, and the most memory held until then, bytes."""
+
+    def peak() -> int:
+        return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    decode(folder / "good.png")  # brings what codecs import
+    begin, results = peak(), []
+    for number in range(count):
+        said = None
+        try:
+            decode(folder / f"{number}.png", name=f"{number}.png")
+        except DataError as error:
+            said = error.what
+        results.append((said, peak()))
+    parent.send((begin, results))
+    parent.close()
 
 
 def dying_after(make_method: Callable[[], Method], seconds: float, task: int) -> Callable[[], Method]:
