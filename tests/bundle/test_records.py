@@ -26,3 +26,13 @@ def test_which_lessons_were_retested():
     assert record(4, ("a",), retests=(retest(1), retest(1, 3))).retested == {1, 3}
     assert record(4, ("a",)).retested == frozenset()
     assert record(4, ("a",), retests=(retest(),)).retested == {1, 2, 3}  # a record that does not say which
+
+
+def test_what_a_lesson_measured_of_earlier_ones():
+    first, second = record(1, ("a", "b")), record(2, ("c",))
+    assert not record(3, ("d",)).covers(first)
+    shown = record(3, ("d",), retests=(retest(1),))
+    assert (shown.covers(first), shown.covers(second)) == (True, False)
+    again = record(3, (), updated=("a", "c"))
+    assert (again.covers(first), again.covers(second)) == (False, True)
+    assert not record(3, (), updated=("c",), num_held_out=0, held_out_accuracy=None).covers(second)

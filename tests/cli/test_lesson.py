@@ -74,3 +74,5 @@ def test_lessons_that_no_retest_shows_are_named():
     assert report(Path("shop"), made, record(4, ("moss",)), 0)[1][1].startswith("  lessons 1, 2 and 3")
     both = retest.model_copy(update={"tasks": (1, 2, 3)})
     assert not any(gone in line for line in report(Path("shop"), made, record(4, ("moss",), retests=(both,)), 0)[1])
+    again = record(4, (), updated=("stripes 0", "stripes 1", "stripes 4"))
+    assert report(Path("shop"), made, again, 0)[1][1].split(maxsplit=4) == ["lessons", "2", "and", "3", gone]

@@ -129,3 +129,20 @@ def test_names_are_checked_all_at_once():
 def test_the_name_of_data_holds_no_path(tmp_path):
     assert read(write_classes(tmp_path / "deep" / "photos", {"a": 1, "b": 1}))[0].name == "photos"
     assert Path(read(write_stripes(tmp_path / "x", (0, 1)))[0].name).parts == ("x",)
+
+
+def test_a_dataset_is_called_by_its_name_or_its_type():
+    class Named(Stripes):
+        name = "a camera\n" + 90 * "x"
+
+    with opened(Stripes((0, 1)), 16) as images:
+        assert images.name == "Stripes"
+    with opened(Named((0, 1)), 16) as images:
+        assert images.name == "a camera\\n" + 70 * "x"
+
+
+def test_a_table_is_called_by_its_file(tmp_path):
+    write_stripes(tmp_path / "data", (0,))
+    (tmp_path / "spring.csv").write_text("path,label\ndata/stripes 0/000.png,a\n")
+    with opened(tmp_path / "spring.csv", 16) as images:
+        assert images.name == "spring.csv"

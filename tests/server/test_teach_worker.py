@@ -43,6 +43,7 @@ def test_a_lesson_is_learned_and_stored(job):
     *_, last = run(named(job, "dark", "light"))
     assert last["event"] == "done"
     assert last["record"]["classes"] == ["dark", "light"]
+    assert last["record"]["source"] == "page"
     learner = Learner.load(job.model)
     assert learner.classes == ("dark", "light")
     *_, last = run(named(job, "darker", "lighter"))

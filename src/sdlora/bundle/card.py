@@ -100,8 +100,8 @@ def _measured(config: BundleConfig) -> list[str]:
 def _unknown(config: BundleConfig) -> list[str]:
     """Name the lessons that were not measured since something newer was taught."""
     *earlier, last = config.tasks
-    measured = {part.task for found in config.measured for part in found.tasks} | last.retested
-    unmeasured = [task for task in earlier if task.classes]
+    measured = {part.task for found in config.measured for part in found.tasks}
+    unmeasured = [task for task in earlier if task.classes and not last.covers(task)]
     if last.held_out_accuracy is None:
         unmeasured.append(last)
     unmeasured = [task for task in unmeasured if task.task not in measured]

@@ -91,6 +91,11 @@ class TaskRecord(Part):
         """Earlier lessons of which a retest showed classes."""
         return frozenset(task for retest in self.retests for task in retest.tasks or range(1, self.task))
 
+    def covers(self, earlier: TaskRecord) -> bool:
+        """Whether this lesson measured the classes of an earlier one: by a retest, or by teaching all of them again."""
+        taught_again = self.num_held_out > 0 and set(earlier.classes) <= set(self.updated)
+        return earlier.task in self.retested or taught_again
+
     def __str__(self) -> str:
         return repr(self)
 

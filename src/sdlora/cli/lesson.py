@@ -110,7 +110,7 @@ def report(model: Path, learner: Learner, record: TaskRecord, new_bytes: int) ->
         "num_seen": learner.num_seen,
     }
     rows = [("classes of this lesson, held-out images", _held_out(record)), *map(_retest, record.retests)]
-    if unmeasured := [task.task for task in learner.history[:-1] if task.classes and task.task not in record.retested]:
+    if unmeasured := [task.task for task in learner.history[:-1] if task.classes and not record.covers(task)]:
         rows.append((_lessons(unmeasured), "not measured: the images are gone (--retest FOLDER measures)"))
     width = max(len(name) for name, _ in rows)
     saved = f"Saved {model}: {known(learner)}, {new_bytes / 1e6:+.1f} MB, taught in {duration(record.seconds)}."

@@ -67,7 +67,8 @@ def opened(data: Any, shorter_side: int, *, skip_unreadable: bool = False) -> It
 
     Args:
         data: A folder of class folders, with or without parts train and test; a CSV file whose rows are path and
-            label, paths from the folder of the file; or a torch Dataset of (image, label) with ``.classes``.
+            label, paths from the folder of the file; or a torch Dataset of (image, label) with ``.classes``, and with
+            ``.name`` if it has a better one than its type.
         shorter_side: Length to which the shorter side of larger images is shrunk, pixels.
         skip_unreadable: Leave damaged files and files that are no images out, instead of refusing all.
 
@@ -186,7 +187,8 @@ def _from_dataset(data: Any, shorter_side: int) -> LabelledImages:
     if not images or min(labels) < 0 or max(labels) >= len(names):
         found = f"labels from {min(labels)} to {max(labels)}" if images else "no image"
         raise DataError(f"the Dataset has {found} for {len(names)} classes", expected="positions in .classes")
-    return _without_empty(LabelledImages(called(type(data).__name__), names, images, np.array(labels, dtype=np.int64)))
+    name = called(str(getattr(data, "name", type(data).__name__)))
+    return _without_empty(LabelledImages(name, names, images, np.array(labels, dtype=np.int64)))
 
 
 def _without_empty(data: LabelledImages) -> LabelledImages:

@@ -59,8 +59,11 @@ class Pictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
     """The pictures of a lesson, with the names of its classes.
 
     Attributes:
+        name: Where they come from, for the record.
         classes: Names.
     """
+
+    name = "page"
 
     def __init__(self, folder: Path, classes: Sequence[str], pictures: Sequence[Sequence[str]]) -> None:
         self.classes = list(classes)
