@@ -54,6 +54,14 @@ class Recorder:
         os.replace(source, target)
         self.events.append(("rename", os.fspath(source), os.fspath(target)))
 
+    def link(self, source: Path, target: Path) -> None:
+        os.link(source, target)
+        self.events.append(("link", os.fspath(source), os.fspath(target)))
+
+    def unlink(self, path: Path) -> None:
+        os.unlink(path)
+        self.events.append(("remove", os.fspath(path)))
+
     def rmtree(self, path: Path) -> None:
         shutil.rmtree(path)
         self.events.append(("remove", os.fspath(path)))
@@ -89,6 +97,8 @@ class Disk:
             folder.names[name].data += rest[0]
         elif kind == "rename":
             self._find(os.path.dirname(rest[0])).names[os.path.basename(rest[0])] = folder.names.pop(name)
+        elif kind == "link":
+            self._find(os.path.dirname(rest[0])).names[os.path.basename(rest[0])] = folder.names[name]
         else:
             assert kind == "remove"
             del folder.names[name]
