@@ -116,7 +116,8 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), TREES, max_size=6))
 def test_any_document_is_a_recipe_or_a_list_of_problems(document):
     from sdlora.config.write import to_toml, toml_value
@@ -128,7 +129,7 @@ def test_any_document_is_a_recipe_or_a_list_of_problems(document):
         parse_recipe(text.encode(), name="made up")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_as_a_users_mistake(data):
     with pytest.raises(ConfigError):
