@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
+import threading
 from dataclasses import replace
 
 import pytest
@@ -46,3 +49,33 @@ def site(tmp_path_factory):
     made = Site(Service(path, models.load, guard=Guard(host="127.0.0.1"), limits=Limits(), device="cpu"), models)
     yield made
     made.close()
+
+
+@pytest.fixture
+def empty_temporary_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _connecting():
+    """Hears which threads open connections; an audit hook stays for ever, so there is one."""
+    heard: list[tuple[str, object]] = []
+
+    def hook(event, arguments):
+        if event == "socket.connect":
+            heard.append((threading.current_thread().name, arguments))
+
+    sys.addaudithook(hook)
+    return heard
+
+
+@pytest.fixture
+def no_connections(_connecting):
+    """Fail if a thread of a server opens a connection during the test; the test's own thread is the client."""
+    _connecting.clear()
+    yield
+    assert [name for name, _ in _connecting if name != threading.current_thread().name] == []
+    assert _connecting  # it does hear

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import io
 import json
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,6 +23,21 @@ from sdlora.server.served import ServedModel, untaught
 from sdlora.server.service import Service
 
 SIDE = 8
+SCALE = int(os.environ.get("SDLORA_TEST_SCALE", "1"))
+
+
+def scaled(count: int) -> int:
+    """Return how often to do what is better done more often than there is time for with every change."""
+    return count * SCALE
+
+
+def until(condition, seconds=60):
+    """Wait for a condition and return its value."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
 
 
 def png(colour=(255, 0, 0), size=(16, 16)) -> bytes:

@@ -1,26 +1,17 @@
-"""Pictures in, predictions out: S1, S2, S6 and the errors of one picture."""
+"""Pictures in, predictions out, and the errors of one picture; many at once are in test_load."""
 
 import asyncio
 import concurrent.futures
 import json
-import socket
 import time
 
-import numpy as np
 import pytest
-from server.fakes import FakeModels, form, png, write_generation
+from server.fakes import FakeModels, form, png, until, write_generation
 
 pytestmark = pytest.mark.slow
 
 
 RED, GREY, BLACK = png((255, 0, 0)), png((128, 0, 0)), png((0, 0, 0))
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_raw_picture_is_named(site):
@@ -87,41 +78,6 @@ def test_the_threshold_decides_what_is_unsure(site):
     assert prediction["label"] == "middle"
 
 
-def test_many_clients_get_what_each_would_get_alone(site):
-    pictures = [png((level, 5, 9)) for level in range(0, 256, 2)]
-
-    def one(row):
-        reply = site.predict(pictures[row])
-        assert reply.status == 200
-        return {entry["label"]: entry["probability"] for entry in reply.json["predictions"][0]["top"]}
-
-    alone = [one(row) for row in range(len(pictures))]
-    before = len(site.models.batches)
-    rows = np.random.default_rng(0).integers(0, len(pictures), 512).tolist()
-    with concurrent.futures.ThreadPoolExecutor(64) as clients:
-        together = list(clients.map(one, rows))
-    for row, found in zip(rows, together, strict=True):
-        assert list(found) == list(alone[row])
-        np.testing.assert_allclose(list(found.values()), list(alone[row].values()), atol=1e-5)
-    batches = site.models.batches[before:]
-    assert sum(batches) == 512
-    assert max(batches) > 1
-
-
-def test_a_full_queue_refuses_at_once_and_serves_again(make_site):
-    site = make_site(models=FakeModels(delay=0.3), max_batch=1, queue=3)
-    with concurrent.futures.ThreadPoolExecutor(12) as clients:
-        replies = list(clients.map(lambda _: site.predict(RED), range(12)))
-    refused = [reply for reply in replies if reply.status == 503]
-    assert refused
-    assert {reply.status for reply in replies} == {200, 503}
-    for reply in refused:
-        assert reply.json["code"] == "queue_full"
-        assert int(reply.headers["retry-after"]) >= 1
-    assert site.predict(RED).status == 200
-    assert site.service.room.waiting == 0
-
-
 def test_a_request_larger_than_the_queue_has_no_room(make_site):
     site = make_site(queue=3)
     body, kind = form(*[("a.png", RED)] * 4)
@@ -137,20 +93,6 @@ def test_who_waits_too_long_is_told_and_costs_no_forward_pass(make_site):
     until(lambda: site.service.meters.dropped._value.get() == 3)
     assert len(site.models.batches) - before <= 1
     assert site.service.room.waiting == 0
-
-
-def test_who_leaves_costs_no_forward_pass(make_site):
-    site = make_site(models=FakeModels(delay=0.4), max_batch=1)
-    before = len(site.models.batches)
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(RED)}\r\n\r\n".encode()
-    for _ in range(20):
-        with socket.create_connection(("127.0.0.1", site.port)) as client:
-            client.sendall(head + RED)
-            until(lambda: site.service.room.waiting > 0)
-    until(lambda: site.service.room.waiting == 0)
-    until(lambda: site.service.meters.dropped._value.get() + len(site.models.batches) - before >= 20)
-    assert len(site.models.batches) - before < 10
-    assert len(site.call(asyncio.all_tasks)) < 15
 
 
 def test_every_answer_is_of_one_model_and_says_which(make_site):

@@ -1,10 +1,9 @@
 """Lessons over HTTP, with a process that teaches the fake bundle: S8 and S9."""
 
 import sys
-import time
 
 import pytest
-from server.fakes import FakeModels, form, png, write_generation
+from server.fakes import FakeModels, form, png, until, write_generation
 
 from sdlora.server import teacher
 from sdlora.server.guard import Guard
@@ -41,14 +40,6 @@ else:
 @pytest.fixture(autouse=True)
 def _script(monkeypatch):
     monkeypatch.setattr(teacher, "COMMAND", (sys.executable, "-c", SCRIPT))
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return found
 
 
 def prepare(site, *names, **headers):
