@@ -1,8 +1,11 @@
 import io
+import os
 import re
+import subprocess
 import sys
 import types
 from contextlib import redirect_stderr
+from pathlib import Path
 
 import pytest
 from lessons import Stripes, learner
@@ -85,3 +88,25 @@ def test_who_watches(monkeypatch):
         assert isinstance(observer, LessonBar)
     shell.config = {"TerminalIPythonApp": {}}
     assert not in_notebook()
+
+
+NOTEBOOK = """
+import sys, types
+shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules["IPython"] = types.ModuleType("IPython")
+sys.modules["IPython"].get_ipython = lambda: shell
+sys.modules["ipykernel.zmqshell"] = types.ModuleType("zmqshell")
+sys.modules["ipywidgets"] = None
+from lessons import Stripes, learner
+learner("probe").learn(Stripes((0, 1)), epochs=2)
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_without_widgets_shows_characters():
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root / "src"), str(root / "tests")])}
+    command = [sys.executable, "-c", NOTEBOOK]
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=True)
+    assert "lesson 1:" in answer.stderr
+    assert answer.stdout == ""
