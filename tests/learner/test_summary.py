@@ -45,7 +45,7 @@ def test_a_class_that_was_written_into_the_head_has_no_magnitude_and_takes_none_
 def test_a_lesson_without_new_classes_names_those_it_taught_again():
     made = learner("probe", (0, 1))
     made.learn(Stripes((1,)), update=True)
-    assert rows(made)[2][2:4] == ["stripes", "1"]
+    assert rows(made)[2][2:5] == ["again:", "stripes", "1"]
 
 
 def test_names_of_any_width_stay_in_their_columns():

@@ -84,7 +84,9 @@ def plan_lesson(
             fix="take those folders out, rename them, --skip-known, or --update to teach them again",
         )
     if not new and not (known and update):
-        raise DataError(f"{data.name} holds no new class", expected="at least one")
+        raise DataError(
+            f"{data.name} holds no new class", expected="at least one", fix="--update to teach known ones again"
+        )
     if len(classes) + len(new) < 2:
         raise DataError(f"{data.name} holds one class", expected="two or more in the first lesson")
     outputs = [*classes, *new]

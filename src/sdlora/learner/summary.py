@@ -50,7 +50,7 @@ def lesson_table(learner: Learner) -> list[str]:
         {
             "lesson": str(record.task),
             "date": record.date,
-            "classes": _named(record.classes or record.updated),
+            "classes": _named(record.classes) if record.classes else f"again: {_named(record.updated)}",
             "images": f"{record.num_images:,}",
             "from": printable(record.source or DASH),
             "held-out then": _percent(record.held_out_accuracy),
