@@ -12,6 +12,8 @@ MAX_SCANS = 64  # of a JPEG; what encoders write: up to about a dozen
 MAX_FILL = 100_000  # bytes between the segments of a JPEG
 MAX_CHUNKS = 100_000  # with data of a PNG; usual are some thousands of 8 kB
 MAX_BLOCKS = 20_000  # before the first picture of a GIF, each of at most 255 bytes
+MAX_RUN_BYTES = 5_000_000  # of a BMP in run lengths, which Pillow unpacks in Python
+MAX_RUN_PIXELS = 10_000_000
 PROFILE = b"iCCP"
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # after compressed data; 00 and restarts belong to the data
@@ -32,6 +34,8 @@ def excess(data: bytes) -> str | None:
         return _of_png(data)
     if data.startswith((b"GIF87a", b"GIF89a")):
         return _of_gif(data)
+    if data.startswith(b"BM"):
+        return _of_bmp(data)
     return None
 
 
@@ -85,6 +89,14 @@ def _of_gif(data: bytes) -> str | None:
             position += 2 if is_inside else 1
         blocks += 1
     return _too_many(MAX_BLOCKS) if blocks > MAX_BLOCKS else None
+
+
+def _of_bmp(data: bytes) -> str | None:
+    header, width, height = (int.from_bytes(data[place : place + 4], "little", signed=True) for place in (14, 18, 22))
+    has_runs = header >= 40 and int.from_bytes(data[30:34], "little") in (1, 2)
+    if has_runs and (len(data) > MAX_RUN_BYTES or abs(width * height) > MAX_RUN_PIXELS):
+        return f"is a BMP of run lengths beyond {MAX_RUN_BYTES:,} bytes or {MAX_RUN_PIXELS:,} pixels"
+    return None
 
 
 def _too_many(limit: int) -> str:
