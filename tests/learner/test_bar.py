@@ -32,10 +32,10 @@ def test_a_terminal_shows_a_bar_that_goes_away(capsys, monkeypatch):
     monkeypatch.setattr("sdlora.learner.bar.SECONDS", 0.0)
     monkeypatch.setattr("sdlora.learner.glimpse.SHARE", 1e9)
     monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)
-    states = shown(lambda: learner("probe").learn(Stripes((0, 1, 2)), epochs=40)).split("\r")
+    states = shown(lambda: learner("probe").learn(Stripes((0, 1, 2)), epochs=3)).split("\r")
     text = "\n".join(states)
     assert "lesson 1:" in text
-    assert re.search(r"/720 .*epoch \d+/40, loss \d\.\d\d, held-out \d+ %", text)  # 40 epochs of 18 images
+    assert re.search(r"36/54 .*epoch 2/3, loss \d\.\d\d, held-out \d+ %", text)  # 3 epochs of 18 images
     assert states[-1].strip() == ""
     assert capsys.readouterr() == ("", "")
 

@@ -167,18 +167,19 @@ def data_hash(images: LabelledImages, left_out: Sequence[str]) -> str:
 
 def lines(evaluation: Evaluation, num_seen: int, model: Path, data: Path) -> list[str]:
     """Return what was found for people: in all, by lesson, the hardest classes, the commonest confusions."""
+    from sdlora.learner.summary import counted
     from sdlora.reports.text import percent
 
     present = len(evaluation.classes)
     classes = f"all {num_seen} classes present" if present == num_seen else f"{present} of {num_seen} classes present"
     rows = [("all", percent(evaluation.accuracy), f"mean over lessons {percent(evaluation.accuracy_task_mean)} %")]
     for task in evaluation.tasks:
-        counts = f"{_count(task.num_classes, 'class', 'classes'):<13}{_count(task.num_images, 'image', 'images')}"
+        counts = f"{counted(task.num_classes, 'class', 'classes'):<13}{counted(task.num_images, 'image', 'images')}"
         rows.append((f"lesson {task.task}", percent(task.accuracy), counts))
     hardest = [f"{entry.label} {percent(entry.accuracy)} %" for entry in evaluation.hardest(NAMED)]
     confused = [f"{pair.true} -> {pair.predicted} {pair.count}" for pair in evaluation.confusions[:NAMED]]
     found = [
-        f"{model} on {data}: {_count(evaluation.num_images, 'image', 'images')}, {classes}",
+        f"{model} on {data}: {counted(evaluation.num_images, 'image', 'images')}, {classes}",
         *(f"  {name:<12} {share:>5} %    {rest}" for name, share, rest in rows),
     ]
     for name, entries in (("hardest", hardest), ("confused", confused)):
@@ -193,7 +194,3 @@ def _some(names: Sequence[str]) -> str:
     """Return the first few names, and how many more there are."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

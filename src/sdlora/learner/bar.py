@@ -63,12 +63,12 @@ class LessonBar(LessonObserver):
 
             self._bar = tqdm(desc=self._label, total=report.total_images, unit=" images", leave=False)
         self._bar.total = report.total_images  # fewer where a time limit cuts epochs
+        self._bar.update(report.done_images - self._bar.n)
         now = time.monotonic()
         if now - self._told >= SECONDS:
             self._told = now
             place = f"epoch {report.epoch + 1}/{report.num_epochs}"
-            self._bar.set_postfix_str(f"{place}, loss {float(report.loss):.2f}{self._held_out}", refresh=False)
-        self._bar.update(report.done_images - self._bar.n)
+            self._bar.set_postfix_str(f"{place}, loss {float(report.loss):.2f}{self._held_out}")
 
     def close(self) -> None:
         """Remove the bar."""
