@@ -70,6 +70,11 @@ def test_too_little_room_is_said_before_the_first_step(tmp_path, monkeypatch):
     assert bits(folder) == bits(tmp_path / "other")
 
 
+def test_a_store_that_does_not_know_its_size_is_tried(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, 0))
+    space.check_space(Case().make_method(), small_stream(), Case().options(), tmp_path)
+
+
 def test_what_the_folder_holds_counts_as_room(tmp_path, monkeypatch):
     case = Case()
     needed = space.bytes_needed(case.make_method(), small_stream(), case.options())
