@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -51,7 +52,10 @@ class Asking(threading.Thread):
 
     def run(self):
         while not self.is_over.is_set():
-            reply = self.site.predict(png())
+            try:
+                reply = self.site.predict(png())
+            except OSError:  # the server is gone, and the test with it
+                return
             self.seen.append((reply.status, reply.json.get("model_version")))
             time.sleep(0.005)
 
@@ -66,20 +70,21 @@ def kill(site, seconds):
     lesson = site.service.teacher.lesson
     until(lambda: lesson.process is not None)
     time.sleep(seconds)
-    if lesson.process.returncode is None:
+    with suppress(ProcessLookupError):  # it was quicker than we were
         os.kill(lesson.process.pid, signal.SIGKILL)
 
 
 def test_a_kill_at_any_time_is_all_or_nothing(make_site, monkeypatch):
-    """Twenty kills of a quick stand-in for the trainer, before, during and after its commit."""
+    """Kills of a quick stand-in for the trainer, before, during and after its commit."""
     monkeypatch.setattr(teacher, "COMMAND", (sys.executable, "-c", SLOWLY))
     site, place = make_site(), random.Random(0)
     asking, ends = Asking(site), []
-    for number in range(scaled(20)):
+    for number in range(scaled(25)):
         before, version = content(site.service.path), site.get("/v1/model").json["model_version"]
         url = prepare(site, f"class{number}")
         assert site.post(f"{url}/start").status == 202
-        kill(site, place.uniform(0, 0.4))
+        if number % 5:  # every fifth lesson is let to its end
+            kill(site, place.choice([0, place.uniform(0, 0.4)]))
         lesson = ended(site, url)
         ends.append(lesson["state"])
         model = site.get("/v1/model").json

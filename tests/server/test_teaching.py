@@ -19,7 +19,7 @@ job = json.loads(sys.stdin.readline())
 def tell(**event): print(json.dumps(event), flush=True)
 def commit(classes):
     history = os.path.join(job["model"], "history")
-    last = max(int(name.partition(".")[0]) for name in os.listdir(history))
+    last = max(int(name.partition(".")[0]) for name in os.listdir(history) if name[0] != ".")
     known = json.load(open(os.path.join(history, f"{last}.json")))["classes"]
     with open(os.path.join(history, ".new"), "w") as file: json.dump({"classes": known + classes}, file)
     os.rename(os.path.join(history, ".new"), os.path.join(history, f"{last + 1}.json"))
