@@ -31,16 +31,16 @@ def timed(monkeypatch):
     return run
 
 
-def test_turns_and_medians_without_the_first_round(timed):
+def test_turns_and_the_median_ratio_without_the_first_round(timed):
     found, calls = timed(iter([90.0, 1.0, 5.0, 2.0]), iter([70.0, 8.0, 8.0, 80.0]))
-    assert found == (2 / 4, 8 / 4)
+    assert found == (1 / 8 * 8 / 4, 8 / 4)  # the ratios are 1/8, 5/8 and 2/80
     assert calls == ["first", "second"] * (1 + FEWEST)
 
 
 def test_quick_predictions_get_all_rounds(timed):
-    found, calls = timed(itertools.repeat(0.25), itertools.repeat(0.0))
+    found, calls = timed(itertools.repeat(0.25), itertools.repeat(0.01))
     assert len(calls) == 2 * (1 + MOST)
-    assert found == (0.25 / 4, 0.0)
+    assert found == pytest.approx((0.25 / 4, 0.01 / 4))
 
 
 def test_no_round_begins_after_the_longest_time(timed):

@@ -16,10 +16,10 @@ FEWEST, MOST, LONGEST = 3, 15, 5.0
 
 @torch.no_grad()
 def side_by_side(first: Predict, second: Predict, images: Tensor) -> tuple[float, float]:
-    """Return the median time of each on the same images, seconds an image.
+    """Return the time of each on the same images, seconds an image.
 
-    They take turns in one process, after a round that does not count, so that whatever else the machine does meets
-    both alike.
+    They take turns in one process, after a round that does not count. The second is its median over the rounds; the
+    first is that times the median of the ratios within a round, so that what else the machine does meets both alike.
     """
     times: tuple[list[float], list[float]] = ([], [])
     while len(times[1]) <= FEWEST or (len(times[1]) <= MOST and sum(map(sum, times)) * len(images) < LONGEST):
@@ -27,7 +27,9 @@ def side_by_side(first: Predict, second: Predict, images: Tensor) -> tuple[float
             start = _now(images.device)
             predict(images)
             taken.append((_now(images.device) - start) / len(images))
-    return median(times[0][1:]), median(times[1][1:])
+    ratios = [a / b for a, b in zip(times[0][1:], times[1][1:], strict=True)]
+    beside = median(times[1][1:])
+    return median(ratios) * beside, beside
 
 
 def _now(device: torch.device) -> float:
