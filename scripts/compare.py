@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
-LADDER = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+LADDER = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 GRID = LADDER[3:7]
 TUNING_SEED = 100
 RESULTS, TUNING, IMAGES = Path("results"), Path("runs/tuning"), Path("docs/img")

@@ -8,6 +8,7 @@ import torch
 from bundles import description, newest, tensors
 
 from sdlora.bundle import BundleConfig, commit_lesson, is_bundle, read_bundle, read_config
+from sdlora.bundle.history import MARK
 from sdlora.errors import BundleError
 
 
@@ -32,6 +33,7 @@ def test_a_bundle_comes_back(shop):
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "is not a bundle: it holds no history"),
         (lambda path: path.write_text("x"), "is not a model folder"),
+        (lambda path: (path.mkdir(), (path / MARK).write_text("{}")), "it looks like an export"),
     ],
 )
 def test_what_is_no_bundle_is_told(tmp_path, make, reason):

@@ -5,9 +5,10 @@ import pytest
 from export.taught import taught
 
 from sdlora import files as storage
+from sdlora.bundle.history import MARK
 from sdlora.errors import CheckError, ConfigError, StorageError
 from sdlora.export.check import Check
-from sdlora.export.folder import MARK, claim, finish, mark, publish
+from sdlora.export.folder import claim, finish, mark, publish
 
 GOOD = Check("x 1.0", "logits", 64, 64, 1e-7, 1e-5)
 BAD = Check("x 1.0", "logits", 64, 63, 0.5, 1e-5)

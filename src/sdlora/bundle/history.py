@@ -18,6 +18,7 @@ from sdlora.errors import BundleError, SDLoRAError, StorageError
 from sdlora.files import MAX_JSON_BYTES, json_bytes, read_json
 
 HISTORY = "history"
+MARK = "export.json"  # what every export holds, and nothing else of this package
 MAX_EARLIER = 10  # states before earlier lessons
 MAX_EARLIER_BYTES = 100_000_000  # of their weights; the state before the last lesson is kept whatever it takes
 NUMBERED = re.compile(r"[1-9][0-9]{0,15}\.json")
@@ -49,6 +50,8 @@ def newest(path: Path) -> int:
     if not path.exists():
         raise BundleError(f"{path} does not exist", expected="a folder written by sdlora learn")
     what = "is not a bundle: it holds no history" if path.is_dir() else "is not a model folder"
+    if (path / MARK).is_file():
+        what += "; it looks like an export"
     raise BundleError(f"{path} {what}", expected="a folder written by sdlora learn")
 
 

@@ -9,14 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sdlora import __version__
+from sdlora.bundle.history import MARK
 from sdlora.errors import CheckError, ConfigError
 from sdlora.export.parts import Parts
 from sdlora.export.report import Check, ExportReport
 from sdlora.files import MANIFEST, PARTIAL, json_bytes, make_folder, read_folder, storage_errors, write_folder
 from sdlora.methods.plain import name_of
-
-MARK = "export.json"
-"""What every export holds, and nothing else of this package."""
 
 HARMLESS = {MANIFEST, "__pycache__"}  # the second appears when Python imports what an export holds
 

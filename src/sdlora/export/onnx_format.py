@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdlora.bundle.history import MARK
 from sdlora.errors import ConfigError
 from sdlora.export.card import export_card
 from sdlora.export.check import compare, in_batches, pictures
 from sdlora.export.extras import need
-from sdlora.export.folder import MARK, claim, finish, mark
+from sdlora.export.folder import claim, finish, mark
 from sdlora.export.latency import latency_ratio
 from sdlora.export.parts import Parts, parts_of
 from sdlora.export.report import Check, ExportReport

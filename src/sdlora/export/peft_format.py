@@ -21,11 +21,12 @@ from sdlora.adapters.adapter import LinearAdapter
 from sdlora.adapters.inject import adapters_of
 from sdlora.backbones.hugging_face_cache import PREFIX
 from sdlora.backbones.vit import SHIPPED, UNTRAINED, untrained_vit
+from sdlora.bundle.history import MARK
 from sdlora.errors import ConfigError
 from sdlora.export.card import export_card
 from sdlora.export.check import logits_check
 from sdlora.export.extras import need
-from sdlora.export.folder import MARK, claim, finish, mark
+from sdlora.export.folder import claim, finish, mark
 from sdlora.export.latency import latency_ratio
 from sdlora.export.parts import Parts, parts_of, plain_backbone
 from sdlora.export.report import Check, ExportReport

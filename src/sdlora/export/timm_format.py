@@ -17,10 +17,11 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sdlora.backbones import glyph_vit
+from sdlora.bundle.history import MARK
 from sdlora.errors import ConfigError
 from sdlora.export.card import export_card
 from sdlora.export.check import logits_check
-from sdlora.export.folder import MARK, claim, finish, mark
+from sdlora.export.folder import claim, finish, mark
 from sdlora.export.latency import latency_ratio
 from sdlora.export.parts import Parts, parts_of
 from sdlora.export.report import Check, ExportReport
