@@ -110,7 +110,7 @@ def test_a_refusal_says_when_to_come_back(make_site):
 
 def test_who_leaves_costs_nothing_afterwards(make_site):
     """S6: clients that leave after any number of bytes."""
-    site = make_site(models=FakeModels(delay=0.1), max_batch=2, queue=64)
+    site = make_site(models=FakeModels(delay=0.5), max_batch=2, queue=64)
     site.predict(PICTURE)
     whole, number = request(PICTURE), scaled(500)
     place = random.Random(0)
