@@ -1,4 +1,4 @@
-"""Small data to teach: coloured stripes, as a Dataset with .classes and as folders."""
+"""Small data to teach: coloured stripes and levels of grey, as Datasets with .classes and as folders."""
 
 from __future__ import annotations
 
@@ -21,6 +21,24 @@ SIDE = 16  # of the pictures, pixels; what the untrained backbone takes
 def stripes() -> Dataset:
     """Return twelve classes of stripes."""
     return DATASETS.get("synthetic")(None, SIDE, num_classes=12, train_images=8, test_images=4)
+
+
+class Levels:
+    """Two classes of grey pictures, dark and light in turn, as a Dataset: items are (array, label).
+
+    Args:
+        classes: Their names.
+        num_images: Of both together.
+    """
+
+    def __init__(self, *classes: str, num_images: int = 8) -> None:
+        self.classes, self.num_images = classes or ("dark", "light"), num_images
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
+        return np.full((28, 28, 3), 40 + 160 * (index % 2), np.uint8), index % 2
 
 
 class Stripes:

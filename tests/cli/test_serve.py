@@ -8,9 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
+from lessons import Levels
 
 from sdlora import Learner
 from sdlora.server.running import listen
@@ -20,15 +19,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    class Levels(torch.utils.data.Dataset):
-        classes = ("dark", "light")
-
-        def __len__(self):
-            return 8
-
-        def __getitem__(self, index):
-            return np.full((28, 28, 3), 40 + 160 * (index % 2), np.uint8), index % 2
-
     learner = Learner(device="cpu")
     learner.learn(Levels(), epochs=1)
     return learner.save(tmp_path_factory.mktemp("serve") / "levels")

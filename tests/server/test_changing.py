@@ -1,8 +1,7 @@
 """Renaming and undoing, with a real bundle."""
 
-import numpy as np
 import pytest
-import torch
+from lessons import Levels
 from server.fakes import InProcess, Site, png
 
 from sdlora import Learner
@@ -10,17 +9,6 @@ from sdlora.server.guard import Guard
 from sdlora.server.limits import Limits
 from sdlora.server.served import load_bundle
 from sdlora.server.service import Service
-
-
-class Levels(torch.utils.data.Dataset):
-    def __init__(self, *classes):
-        self.classes = classes
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        return np.full((28, 28, 3), 40 + 160 * (index % 2), np.uint8), index % 2
 
 
 @pytest.fixture(scope="module")

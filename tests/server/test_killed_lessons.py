@@ -12,9 +12,8 @@ import threading
 import time
 from contextlib import suppress
 
-import numpy as np
 import pytest
-import torch
+from lessons import Levels
 from server.fakes import InProcess, Site, png, scaled, until
 from server.test_teaching import SCRIPT, ended, prepare
 
@@ -103,16 +102,6 @@ def test_a_kill_at_any_time_is_all_or_nothing(make_site, monkeypatch):
     assert len(versions) == len(asking.seen)  # nobody was refused meanwhile
     assert versions == sorted(versions)
     assert site.get("/health/ready").status == 200
-
-
-class Levels(torch.utils.data.Dataset):
-    classes = ("dark", "light")
-
-    def __len__(self):
-        return 8
-
-    def __getitem__(self, index):
-        return np.full((28, 28, 3), 40 + 160 * (index % 2), np.uint8), index % 2
 
 
 @pytest.fixture

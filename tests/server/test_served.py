@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from lessons import Levels
 from server.fakes import FakeModels, write_generation
 
 from sdlora import Learner
@@ -67,18 +68,9 @@ def test_only_numbers_are_generations(path):
 def bundle(tmp_path_factory):
     """A real bundle with one lesson."""
 
-    class Levels(torch.utils.data.Dataset):
-        classes = ("dark", "light")
-
-        def __len__(self):
-            return 12
-
-        def __getitem__(self, index):
-            return np.full((28, 28, 3), 40 + 160 * (index % 2), np.uint8), index % 2
-
     path = tmp_path_factory.mktemp("real") / "levels"
     learner = Learner(device="cpu")
-    learner.learn(Levels(), epochs=1)
+    learner.learn(Levels(num_images=12), epochs=1)
     learner.save(path)
     return path
 
