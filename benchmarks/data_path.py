@@ -21,6 +21,7 @@ from PIL import Image
 
 from sdlora.datasets.base import AugmentOptions, ImageSource
 from sdlora.datasets.image_files import ImageFiles
+from sdlora.datasets.images import decode, decode_small, shrink
 from sdlora.datasets.store import survey
 from sdlora.streams.batches import PlainBatches, TrainBatches
 from sdlora.streams.stream import TaskSplit
@@ -36,6 +37,13 @@ def photograph(height: int, width: int, seed: int) -> Image.Image:
         noise = Image.fromarray(random.integers(0, 256, (max(2, scale * height // 500), scale, 3), dtype=np.uint8))
         levels += (np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC)) - 128.0) / scale**0.5
     return Image.fromarray((levels + 128).clip(0, 255).astype(np.uint8))
+
+
+def jpeg(height: int, width: int, seed: int) -> bytes:
+    """Return such a picture as a file."""
+    buffer = io.BytesIO()
+    photograph(height, width, seed).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
 
 
 def fastest(run: Callable[[], int]) -> tuple[float, float]:
@@ -80,16 +88,18 @@ def main() -> None:
     rows = [("32 x 32 in memory, training", train(small, 32)), ("32 x 32 in memory, test", plain(small, 32))]
     with tempfile.TemporaryDirectory() as folder:
         for index in range(200):
-            buffer = io.BytesIO()
-            photograph(375, 500, index).save(buffer, "JPEG", quality=90)
-            (Path(folder) / f"{index}.jpg").write_bytes(buffer.getvalue())
-        print(f"a JPEG of 500 x 375 has about {buffer.tell() / 1000:.0f} kB")
+            data = jpeg(375, 500, index)
+            (Path(folder) / f"{index}.jpg").write_bytes(data)
+        print(f"a JPEG of 500 x 375 has about {len(data) / 1000:.0f} kB")
         files = ImageFiles(Path(folder), tuple(f"{index}.jpg" for index in range(200)), 256)
         cached = survey(files, Path(folder) / "cache", 2**30).images
         for name, images in (("decoded each time", files), ("from the cache", cached)):
             rows += [(f"224 {name}, training", train(images, 224)), (f"224 {name}, test", plain(images, 224))]
         rows.append(("224 from the cache, with a step of 20 ms", train(cached, 224, 0.02)))
         rows.append(("32 x 32 in memory, with a step of 5 ms", train(small, 32, 0.005)))
+        large = jpeg(3000, 4000, 0)
+        rows.append(("12 megapixels to 256, whole", lambda: len([shrink(decode(large), 256)])))
+        rows.append(("12 megapixels to 256, as it is done", lambda: len([decode_small(large, 256)])))
         for name, run in rows:
             rate, cost = fastest(run)
             print(f"{name:42} {rate:9,.0f} images/s {cost:8.3f} ms of processor an image")

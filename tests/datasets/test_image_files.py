@@ -6,7 +6,7 @@ import pytest
 from pictures import encode, photo
 
 from sdlora.datasets.image_files import ImageFiles, fetch
-from sdlora.datasets.images import decode, shrink
+from sdlora.datasets.images import decode_small
 from sdlora.errors import DataError
 
 
@@ -20,7 +20,7 @@ def files(tmp_path):
 def test_images_are_decoded_and_shrunk(files):
     assert len(files) == 6
     for index, name in enumerate(files.names):
-        assert np.array_equal(files[index], shrink(decode(files.root / name), 20))
+        assert np.array_equal(files[index], decode_small(files.root / name, 20))
         assert files[index].shape[0] == 20
 
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from torchvision.transforms import functional
 
 from sdlora.datasets import images
-from sdlora.datasets.images import decode, printable, read_image, shrink
+from sdlora.datasets.images import decode, decode_small, printable, read_image, shrink
 from sdlora.errors import DataError
 
 PIXELS = photo(24, 36)
@@ -353,3 +353,61 @@ def test_shrink_equals_torchvision():
 def test_shrink_never_enlarges():
     assert shrink(PIXELS, 24) is PIXELS
     assert shrink(PIXELS, 100) is PIXELS
+
+
+@pytest.fixture
+def decoded_sizes(monkeypatch):
+    """The sizes at which images are decoded, one entry each."""
+    sizes = []
+    upright = images._upright
+    monkeypatch.setattr(images, "_upright", lambda image: sizes.append(image.size) or upright(image))
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "shorter_side", "size"),
+    [
+        (640, 480, 30, (60, 80)),  # an eighth
+        (640, 480, 31, (120, 160)),
+        (640, 480, 120, (240, 320)),
+        (640, 480, 121, (480, 640)),  # less than twice what is wanted would remain
+        (480, 640, 30, (80, 60)),
+    ],
+)
+def test_a_large_jpeg_is_decoded_at_less_than_its_size(height, width, shorter_side, size, decoded_sizes):
+    pixels = photo(height, width)
+    data = encode(pixels, "JPEG", quality=90)
+    small = decode_small(data, shorter_side)
+    assert decoded_sizes == [size]
+    expected = shrink(decode(data), shorter_side)
+    assert small.shape == expected.shape
+    difference = np.abs(small.astype(int) - expected)
+    assert difference.mean() < 1
+    assert difference.max() <= 8
+
+
+def test_other_formats_and_smaller_jpegs_are_decoded_whole(decoded_sizes):
+    pixels = photo(240, 320)
+    for data in (encode(pixels), encode(pixels, "WEBP", quality=90), encode(photo(48, 64), "JPEG")):
+        assert np.array_equal(decode_small(data, 30), shrink(decode(data), 30))
+    assert decoded_sizes == [(320, 240)] * 4 + [(64, 48)] * 2
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_jpeg_of_any_kind_is_small_and_upright(mode, orientation):
+    exif = Image.Exif()
+    exif[images.ORIENTATION] = orientation
+    picture = Image.fromarray(photo(400, 300)).convert(mode)
+    data = encode(picture, "JPEG", quality=95, exif=exif)
+    expected = shrink(decode(data), 40)
+    small = decode_small(data, 40)
+    assert small.shape == expected.shape
+    assert np.abs(small.astype(int) - expected).mean() < 1
+
+
+def test_a_cut_jpeg_is_refused_however_small_it_is_wanted():
+    data = encode(photo(640, 480), "JPEG", progressive=True)
+    for share in range(1, 20):
+        with pytest.raises(DataError):
+            decode_small(data[: len(data) * share // 20], 16)

@@ -33,8 +33,8 @@ def cache(tmp_path):
 def decoded(monkeypatch):
     """Names of the files decoded since."""
     names = []
-    real = image_files.decode
-    monkeypatch.setattr(image_files, "decode", lambda source, *, name: names.append(name) or real(source, name=name))
+    real = image_files.decode_small
+    monkeypatch.setattr(image_files, "decode_small", lambda *a, name: names.append(name) or real(*a, name=name))
     return names
 
 

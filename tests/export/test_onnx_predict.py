@@ -5,10 +5,11 @@ import sys
 import numpy as np
 import pytest
 from export.taught import taught
+from pictures import photo
 from PIL import Image
 
 from sdlora.datasets.base import AugmentOptions
-from sdlora.datasets.images import decode, shrink
+from sdlora.datasets.images import decode_small
 from sdlora.export import export_onnx, onnx_predict
 from sdlora.streams.resample import resample_each
 from sdlora.streams.views import central_views
@@ -19,7 +20,7 @@ PREPROCESSING = {"image_size": SIDE, "shorter_side": SHORTER}
 
 def seen_by_sdlora(path):
     """Return a picture (3, side, side) in 0..1 as evaluation makes it."""
-    pixels = shrink(decode(path), SHORTER)
+    pixels = decode_small(path, SHORTER)
     views = central_views(np.array([pixels.shape[:2]]), SIDE, AugmentOptions())
     return resample_each([pixels], views, SIDE)[0].numpy()
 
@@ -43,6 +44,7 @@ PICTURES = {
     "deep.png": lambda path: Image.fromarray(noise(40, 50, levels=65536, dtype=np.uint16)).save(path),
     "clear.png": lambda path: Image.fromarray(noise(40, 50, 4)).save(path),
     "palette.gif": lambda path: Image.fromarray(noise(40, 50, 3)).quantize(16).save(path),
+    "large.jpg": lambda path: Image.fromarray(photo(300, 200)).save(path),
     "cmyk.tif": lambda path: Image.fromarray(noise(40, 50, 4), "CMYK").save(path),
 }
 

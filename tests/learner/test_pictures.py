@@ -4,8 +4,9 @@ import torch
 from pictures import encode, photo
 from PIL import Image
 
+from sdlora.datasets.images import shrink
 from sdlora.errors import DataError
-from sdlora.learner.pictures import as_many, as_pixels, image_files
+from sdlora.learner.pictures import as_many, as_small, image_files
 
 
 def test_every_form_gives_the_same_pixels(tmp_path):
@@ -15,7 +16,14 @@ def test_every_form_gives_the_same_pixels(tmp_path):
     forms = [pixels, tmp_path / "a.png", str(tmp_path / "a.png"), encode(pixels), bytearray(encode(pixels))]
     forms += [Image.fromarray(pixels), tensor, tensor.double() / 255]
     for form in forms:
-        assert np.array_equal(as_pixels(form), pixels)
+        assert np.array_equal(as_small(form, 12), pixels)
+
+
+def test_every_form_is_shrunk(tmp_path):
+    pixels = photo(80, 60)
+    (tmp_path / "a.png").write_bytes(encode(pixels))
+    for form in (pixels, Image.fromarray(pixels), tmp_path / "a.png", encode(pixels)):
+        assert np.array_equal(as_small(form, 20), shrink(pixels, 20))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +44,7 @@ def test_every_form_gives_the_same_pixels(tmp_path):
 )
 def test_what_is_no_image_is_told(image, reason):
     with pytest.raises(DataError, match=reason):
-        as_pixels(image)
+        as_small(image, 8)
 
 
 def test_what_counts_as_many(tmp_path):

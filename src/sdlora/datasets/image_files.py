@@ -16,11 +16,12 @@ import PIL
 from numpy.typing import NDArray
 
 from sdlora.datasets.base import ImageSource
-from sdlora.datasets.images import decode, read_image, shrink
+from sdlora.datasets.images import decode_small, read_image
 from sdlora.errors import DataError
 
 NUM_THREADS = min(8, os.cpu_count() or 1)
 WINDOW = 256  # files decoded before the first of them is handed on
+DECODER = 2  # raised when the same file gives other pixels than before
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class ImageFiles:
 
     def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
         name = self.names[index]
-        return shrink(decode(self.root / name, name=name), self.shorter_side)
+        return decode_small(self.root / name, self.shorter_side, name=name)
 
     def fetch(self, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
         """Return several images, decoded side by side."""
@@ -74,7 +75,7 @@ class ImageFiles:
         try:
             data = read_image(self.root / name, name)
             checksum = zlib.crc32(data)
-            return Reading(shrink(decode(data, name=name), self.shorter_side), checksum)
+            return Reading(decode_small(data, self.shorter_side, name=name), checksum)
         except DataError as error:
             return Reading(np.empty((0, 0, 3), np.uint8), checksum, error.what)
 
@@ -86,7 +87,9 @@ class ImageFiles:
 
     def key(self) -> str:
         """Return a hash over all that the pixels depend on: files by name, size and time, and the decoder."""
-        total = hashlib.sha256(repr((PIL.__version__, self.shorter_side, os.path.realpath(self.root))).encode())
+        total = hashlib.sha256(
+            repr((PIL.__version__, DECODER, self.shorter_side, os.path.realpath(self.root))).encode()
+        )
         for name in self.names:
             with suppress(OSError):  # a file that is gone is found unreadable later
                 found = os.stat(self.root / name)

@@ -34,6 +34,7 @@ def read(path: Path, preprocessing: dict[str, int]) -> np.ndarray[Any, np.dtype[
     """
     side, shorter_side = preprocessing["image_size"], preprocessing["shorter_side"]
     with Image.open(path) as file:
+        file.draft(None, (2 * shorter_side, 2 * shorter_side))  # of a large JPEG only what the next step needs
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):  # 16 bits: Pillow would cut them off
             image = Image.fromarray(((np.asarray(image).astype(np.int64) * 255 + 32767) // 65535).astype(np.uint8))

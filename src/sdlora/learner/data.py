@@ -19,11 +19,11 @@ from sdlora.bundle.names import bad_class_name
 from sdlora.datasets.base import ImageSource
 from sdlora.datasets.folder import list_folder
 from sdlora.datasets.image_files import ImageFiles
-from sdlora.datasets.images import SUFFIXES, printable, shrink
+from sdlora.datasets.images import SUFFIXES, printable
 from sdlora.datasets.listing import Listing, itemised
 from sdlora.datasets.store import survey
 from sdlora.errors import DataError
-from sdlora.learner.pictures import as_pixels
+from sdlora.learner.pictures import as_small
 
 MAX_NAME = 80  # characters of what data are called
 CACHE_BYTES = 16 * 2**30  # of decoded images, for the time of a lesson
@@ -182,7 +182,7 @@ def _from_dataset(data: Any, shorter_side: int) -> LabelledImages:
     images, labels = [], []
     for index in range(len(data)):
         image, label = data[index]
-        images.append(shrink(as_pixels(image), shorter_side))
+        images.append(as_small(image, shorter_side))
         labels.append(int(label))
     if not images or min(labels) < 0 or max(labels) >= len(names):
         found = f"labels from {min(labels)} to {max(labels)}" if images else "no image"

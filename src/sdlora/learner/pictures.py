@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sdlora.datasets.base import AugmentOptions
-from sdlora.datasets.images import SUFFIXES, decode, printable, shrink, to_pixels
+from sdlora.datasets.images import SUFFIXES, decode_small, printable, shrink, to_pixels
 from sdlora.errors import ConfigError, DataError
 from sdlora.streams.resample import resample_each
 from sdlora.streams.views import central_views
@@ -22,31 +22,21 @@ from sdlora.streams.views import central_views
 EXPECTED = "a path, bytes, a PIL image, an array (H, W, 3) of uint8, or a tensor (3, H, W), uint8 or float in 0..1"
 
 
-def as_pixels(image: Any) -> NDArray[np.uint8]:
-    """Return an image as uint8 RGB (H, W, 3).
+def as_small(image: Any, shorter_side: int) -> NDArray[np.uint8]:
+    """Return an image as uint8 RGB (H, W, 3), shrunk where its shorter side is longer than it need be.
 
     Args:
         image: Path, bytes of a file, PIL image, array (H, W, 3) of uint8, or tensor (3, H, W), uint8 or float in 0..1.
+        shorter_side: Longest that the shorter side may be, pixels.
 
     Raises:
         DataError: If it is none of these, or cannot be read.
     """
     if isinstance(image, str | os.PathLike):
-        return decode(Path(image))
+        return decode_small(Path(image), shorter_side)
     if isinstance(image, bytes | bytearray | memoryview):
-        return decode(bytes(image))
-    if isinstance(image, Image.Image):
-        try:
-            return to_pixels(image)
-        except (OSError, ValueError) as error:
-            raise DataError(f"the image cannot be read: {printable(str(error))}") from error
-    if isinstance(image, Tensor):
-        return _from_tensor(image.detach().cpu())
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise DataError(f"an array {image.shape} of {image.dtype}", expected="(H, W, 3) of uint8")
-        return np.ascontiguousarray(image)
-    raise DataError(f"an image cannot be of type {type(image).__name__}", expected=EXPECTED)
+        return decode_small(bytes(image), shorter_side)
+    return shrink(_from_object(image), shorter_side)
 
 
 def as_seen(image: Any, image_size: int, augment: AugmentOptions) -> NDArray[np.uint8]:
@@ -55,7 +45,7 @@ def as_seen(image: Any, image_size: int, augment: AugmentOptions) -> NDArray[np.
     Raises:
         DataError: If it is none, or cannot be read.
     """
-    pixels = shrink(as_pixels(image), augment.shorter_side(image_size))
+    pixels = as_small(image, augment.shorter_side(image_size))
     views = central_views(np.array([pixels.shape[:2]]), image_size, augment)
     picture = resample_each([pixels], views, image_size)[0]
     seen: NDArray[np.uint8] = (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
@@ -100,6 +90,21 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield from _walk(path)
         elif path.is_file():
             yield path
+
+
+def _from_object(image: Any) -> NDArray[np.uint8]:
+    if isinstance(image, Image.Image):
+        try:
+            return to_pixels(image)
+        except (OSError, ValueError) as error:
+            raise DataError(f"the image cannot be read: {printable(str(error))}") from error
+    if isinstance(image, Tensor):
+        return _from_tensor(image.detach().cpu())
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise DataError(f"an array {image.shape} of {image.dtype}", expected="(H, W, 3) of uint8")
+        return np.ascontiguousarray(image)
+    raise DataError(f"an image cannot be of type {type(image).__name__}", expected=EXPECTED)
 
 
 def _from_tensor(image: Tensor) -> NDArray[np.uint8]:
