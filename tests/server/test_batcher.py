@@ -1,6 +1,7 @@
 """The model thread on its own."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -52,6 +53,26 @@ def test_what_waits_together_is_answered_together_and_in_order():
         assert sum(sizes) == 50
 
     run(scenario, model("1", mean), max_batch=8, max_wait_ms=50)
+
+
+def test_a_busy_model_takes_what_came_meanwhile_without_waiting_for_more():
+    sizes, came = [], threading.Event()
+
+    def busy(batch):
+        sizes.append(len(batch))
+        assert came.wait(30)
+        return halves(batch)
+
+    async def scenario(batcher, _):
+        first = [batcher.submit(PIXELS) for _ in range(4)]
+        while not sizes:
+            await asyncio.sleep(0.01)
+        later = [batcher.submit(PIXELS) for _ in range(3)]
+        came.set()
+        await asyncio.gather(*first, *later)  # waiting for a fourth would take an hour
+        assert sizes == [4, 3]
+
+    run(scenario, model("1", busy), max_batch=4, max_wait_ms=3_600_000)
 
 
 def test_a_swap_takes_effect_between_two_batches():

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sdlora import Learner
+from sdlora.datasets import AugmentOptions
 from sdlora.server.decode_worker import answer, picture, serve
 from sdlora.server.frames import DAMAGED, DONE, KEEP, NOT_AN_IMAGE, PICTURE, TOO_MANY_PIXELS, Frame, pack, read_frame
 
@@ -26,9 +27,10 @@ def learner():
     return Learner(device="cpu")
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize("size", [(28, 28), (40, 90), (300, 200), (20, 31)])
-def test_it_sees_what_the_learner_sees(learner, size):
-    data = encoded(noise(*size))
+def test_it_sees_what_the_learner_sees(learner, size, kind):
+    data = encoded(noise(*size), kind)
     reply = answer(Frame(PICTURE, data, learner.image_size, learner.augment.test_crop))
     assert reply.kind == DONE
     seen = np.frombuffer(reply.data, np.uint8).reshape(learner.image_size, learner.image_size, 3)
@@ -37,7 +39,8 @@ def test_it_sees_what_the_learner_sees(learner, size):
 
 def test_a_picture_of_its_own_size_is_cut_not_resampled():
     pixels = noise(32, 48)
-    np.testing.assert_array_equal(picture(pixels, 28, 0.875), pixels[2:30, 10:38])
+    options = AugmentOptions(test_crop=0.875)
+    np.testing.assert_array_equal(picture(pixels, 28, options), pixels[2:30, 10:38])
 
 
 def test_what_is_kept_is_upright_small_and_nothing_but_pixels():

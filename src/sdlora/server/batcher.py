@@ -150,10 +150,11 @@ class Batcher:
     def _take(self) -> list[_Ticket] | None:
         """Wait for pictures and return a batch of those that still matter; None when closed."""
         with self._changed:
+            was_idle = not self._waiting
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             if self._is_closed:
                 return None
-            if len(self._waiting) < self.limits.max_batch:
+            if was_idle and len(self._waiting) < self.limits.max_batch:  # a busy model has let a batch gather already
                 full = lambda: len(self._waiting) >= self.limits.max_batch or self._is_closed  # noqa: E731
                 self._changed.wait_for(full, self.limits.max_wait_ms / 1000)
             tickets: list[_Ticket] = []

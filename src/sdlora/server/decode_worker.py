@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sdlora.datasets import AugmentOptions, heic
-from sdlora.datasets.images import decode, shrink
+from sdlora.datasets.images import decode_small
 from sdlora.errors import DataError
+from sdlora.server.beside import DECODING, step_back
 from sdlora.server.frames import DAMAGED, DONE, KEEP, NOT_AN_IMAGE, TOO_MANY_PIXELS, Frame, pack, read_frame
 from sdlora.streams.resample import resample_each
 from sdlora.streams.views import central_views
@@ -41,10 +42,11 @@ def answer(frame: Frame) -> Frame:
         ``DONE`` with uint8 (side, side, 3) or with a PNG, or why not, with a reason for people.
     """
     try:
-        pixels = decode(frame.data, name="the picture", formats=FORMATS)
         if frame.kind == KEEP:
-            return Frame(DONE, _png(shrink(pixels, frame.side)))
-        return Frame(DONE, picture(pixels, frame.side, frame.crop).tobytes())
+            return Frame(DONE, _png(_decoded(frame.data, frame.side)))
+        options = AugmentOptions(test_crop=frame.crop)
+        pixels = _decoded(frame.data, options.shorter_side(frame.side))
+        return Frame(DONE, picture(pixels, frame.side, options).tobytes())
     except DataError as error:
         is_unknown_heic = heic.is_heic(frame.data) and not heic.register()
         if is_unknown_heic or isinstance(error.__cause__, UnidentifiedImageError):
@@ -54,22 +56,24 @@ def answer(frame: Frame) -> Frame:
         return Frame(DAMAGED, b"the picture takes too much memory")
 
 
-def picture(pixels: NDArray[np.uint8], side: int, crop: float) -> NDArray[np.uint8]:
+def picture(pixels: NDArray[np.uint8], side: int, options: AugmentOptions) -> NDArray[np.uint8]:
     """Return what a model sees of an image at test, the way `sdlora.streams.batches.PlainBatches` makes it.
 
     Args:
-        pixels: (H, W, 3).
+        pixels: (H, W, 3), small already.
         side: Side of the square, pixels.
-        crop: Side of the square as a fraction of the image's shorter side.
+        options: Which share of the shorter side is seen.
 
     Returns:
         (side, side, 3).
     """
-    options = AugmentOptions(test_crop=crop)
-    small = shrink(pixels, options.shorter_side(side))
-    views = central_views(np.array([small.shape[:2]], dtype=np.int64), side, options)
-    seen = resample_each([small], views, side)[0].permute(1, 2, 0)  # (side, side, 3), whole levels / 255
+    views = central_views(np.array([pixels.shape[:2]], dtype=np.int64), side, options)
+    seen = resample_each([pixels], views, side)[0].permute(1, 2, 0)  # (side, side, 3), whole levels / 255
     return seen.mul_(255).round_().byte().numpy()
+
+
+def _decoded(data: bytes, shorter_side: int) -> NDArray[np.uint8]:
+    return decode_small(data, shorter_side, name="the picture", formats=FORMATS)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -94,6 +98,7 @@ def main() -> None:
     """Serve stdin and stdout; nothing else may write to either."""
     target = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    step_back(DECODING)
     torch.set_num_threads(1)
     limit_memory()
     target.write(pack(Frame(DONE)))  # ready

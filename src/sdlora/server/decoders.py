@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdlora.datasets.heic import is_heic
+from sdlora.server.beside import start_process
 from sdlora.server.frames import DONE, KEEP, NOT_AN_IMAGE, PICTURE, TOO_MANY_PIXELS, Frame, pack, receive_frame
 from sdlora.server.limits import Limits
 from sdlora.server.problems import ProblemError, too_large
@@ -125,9 +126,7 @@ class Decoders:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def _add(self) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True, limit=2**20
-        )
+        process = await start_process(COMMAND, limit=2**20, stderr=DEVNULL)
         assert process.stdout is not None
         try:
             async with asyncio.timeout(START_SECONDS):

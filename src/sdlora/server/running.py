@@ -23,7 +23,7 @@ from sdlora.server.service import Service
 STOP_SECONDS = 8  # for the requests in hand
 KEEP_ALIVE_SECONDS = 5
 BACKLOG = 512
-SWITCH_SECONDS = 0.0005  # the model's thread asks for the interpreter after every operation; it must not wait long
+SWITCH_SECONDS = 0.00002  # the model's thread asks for the interpreter after every operation; it must not wait long
 
 for name in ("uvicorn", "python_multipart"):  # what matters of their words is said by our own answers
     logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -25,9 +25,9 @@ from sdlora.datasets.images import decode
 from sdlora.engine import Observer
 from sdlora.engine.progress import StepReport
 from sdlora.errors import SDLoRAError
+from sdlora.server.beside import TEACHING, step_back
 
 REPORT_SECONDS = 0.25  # between two lines about progress
-NICENESS = 5  # predictions go first
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,7 @@ def main() -> None:
     """Teach the job on stdin."""
     target = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # stdout is for events alone
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    step_back(TEACHING)
     job = Job(**json.loads(sys.stdin.readline()))
     stopped = threading.Event()
 

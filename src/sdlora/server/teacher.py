@@ -7,12 +7,13 @@ import json
 import logging
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sdlora.server.beside import start_process
 from sdlora.server.meters import Meters
 from sdlora.server.problems import ProblemError
 from sdlora.server.teach_worker import Job
@@ -135,9 +136,7 @@ class Teacher:
 
     async def _attend(self, lesson: Lesson) -> None:
         """Start the process and follow its events to the end."""
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, stdin=PIPE, stdout=PIPE, start_new_session=True, limit=LINE_BYTES
-        )
+        process = await start_process(COMMAND, limit=LINE_BYTES)
         lesson.process = process
         assert process.stdin is not None
         assert process.stdout is not None
