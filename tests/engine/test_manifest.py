@@ -92,10 +92,15 @@ def test_the_commit_is_told_where_there_is_one(monkeypatch, tmp_path):
 
     git("init")
     assert manifest._git_commit() is None, "there is no commit yet"
-    (tmp_path / "file").write_text("one")
-    git("add", "file")
+    code = tmp_path / "src" / "sdlora" / "code"
+    code.parent.mkdir(parents=True)
+    for file in (code, tmp_path / "results"):
+        file.write_text("one")
+    git("add", ".")
     git("commit", "-m", "one")
     commit = manifest._git_commit()
     assert len(commit) == 40
-    (tmp_path / "file").write_text("two")
+    (tmp_path / "results").write_text("two")
+    assert manifest._git_commit() == commit
+    code.write_text("two")
     assert manifest._git_commit() == f"{commit}-dirty"

@@ -108,14 +108,19 @@ def _hardware(device: torch.device) -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """Return the commit this package was checked out at, with ``-dirty`` where files differ; None if installed."""
-    root = Path(__file__).parents[3]
+    """Return the commit this package was checked out at, with ``-dirty`` where its files differ; None if installed.
+
+    Other files, such as the results that runs themselves write, do not matter: the recipe is in the manifest.
+    """
+    package = Path(__file__).parents[1]
+    root = package.parents[1]
     if not (root / ".git").exists():
         return None
     place = os.fspath(root)  # named safe: git refuses a checkout that another user owns, which a container's often is
-    command = ["git", "-c", f"safe.directory={place}", "-C", place]
-    command += ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    git = ["git", "-c", f"safe.directory={place}", "-C", place]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        asked = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+        differs = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", os.fspath(package)], timeout=10, check=False)
     except (OSError, subprocess.SubprocessError):
         return None
+    return asked.stdout.strip() + ("-dirty" if differs.returncode else "")
