@@ -78,7 +78,7 @@ def test_with_nothing_to_draw_nothing_changes():
 
 
 def test_steps_are_sgd_with_momentum_under_a_cosine():
-    head, made = run(statistics(), epochs=4), statistics()
+    head, made = run(statistics(), epochs=4, lr=0.5), statistics()  # a decay of 5e-4 would be seen
     torch.manual_seed(0)
     twin = nn.Linear(4, 5)  # the same start; then the update rule by hand on the recorded features
     weights, momenta = [twin.weight.detach(), twin.bias.detach()], [torch.zeros(5, 4), torch.zeros(5)]
@@ -86,7 +86,7 @@ def test_steps_are_sgd_with_momentum_under_a_cosine():
         labels = (features[:, None] - made.means[:, 0]).square().sum(dim=2).argmin(dim=1)
         shares = (features @ weights[0].T + weights[1]).softmax(dim=1) - nn.functional.one_hot(labels, 5)
         gradients = [shares.T @ features / 24, shares.mean(dim=0)]
-        lr = 0.01 * (1 + math.cos(math.pi * (step // 3) / 4)) / 2
+        lr = 0.5 * (1 + math.cos(math.pi * (step // 3) / 4)) / 2
         momenta = [0.9 * m + g for m, g in zip(momenta, gradients, strict=True)]
         weights = [w - lr * m for w, m in zip(weights, momenta, strict=True)]
     assert torch.allclose(head.weight, weights[0], atol=1e-5)

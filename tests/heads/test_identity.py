@@ -80,6 +80,15 @@ def test_one_step_is_adam_on_the_clipped_gradient():
         assert torch.allclose(new.double(), old.detach().double() - step, atol=1e-4)
 
 
+def test_what_gets_no_gradient_does_not_decay():
+    head, (features, labels) = build(), sample()
+    features[:, 0] = 0
+    before = head.mlp[0].weight.clone()
+    head.fit(features, labels, lr=0.1, batch_size=6)
+    assert torch.equal(head.mlp[0].weight[:, 0], before[:, 0])
+    assert not torch.equal(head.mlp[0].weight[:, 1], before[:, 1])
+
+
 def test_epochs_times_batches(monkeypatch):
     head, steps = build(), []
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: steps.append(1))

@@ -57,6 +57,16 @@ def test_starts_as_specified():
     assert not list(head.parameters())
 
 
+def test_the_projection_is_drawn_on_the_cpu_for_every_device():
+    torch.manual_seed(0)
+    head = RandomProjectionHead(DIM, WIDTH, device=torch.device("meta"))
+    after = torch.randn(3)
+    torch.manual_seed(0)
+    torch.randn(DIM, WIDTH)
+    assert head.projection.device.type == "meta"
+    assert torch.equal(torch.randn(3), after)
+
+
 @pytest.mark.parametrize("width", [8, WIDTH])  # primal and dual search
 def test_three_tasks_equal_one_fit_on_all_data(width):
     head, seen = new_head(width), []

@@ -4,6 +4,7 @@ from teaching import changed_by_steps, has_gradients_everywhere, make_tasks, tea
 from vits import glyph_shape, strong_vit, tokens_of, vit_base
 
 from sdlora.methods.dualprompt import DualPrompt
+from sdlora.task import Task
 
 TASKS = make_tasks(3, 2, 2, 3)
 
@@ -65,6 +66,10 @@ def test_starts_as_published():
     for values in (method.g_prompt, method.e_prompts[0]):
         assert float(values.detach().abs().max()) <= 1
         assert abs(float(values.detach().var()) - 1 / 3) < 0.02
+    method.begin_task(Task(1, tuple(str(k) for k in range(200)), 3))
+    block = method.head.blocks[1]
+    assert float(block.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+    assert not block.bias.any()
 
 
 def test_a_new_expert_is_a_copy_and_a_new_key_is_not():

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from teaching import SIZE, data_of, has_gradients_everywhere, make_tasks, teach
+from teaching import SIZE, FixedBatches, data_of, has_gradients_everywhere, make_tasks, teach
 from vits import glyph_shape, strong_vit, tokens_of, vit_base
 
 from sdlora.errors import ConfigError
@@ -100,6 +100,10 @@ def test_the_first_prefix_starts_as_published():
     values = method.prompts[0].detach()
     assert float(values.abs().max()) <= 1
     assert abs(float(values.var()) - 1 / 3) < 0.02
+    method.begin_task(Task(1, tuple(str(k) for k in range(200)), 3))
+    for block in (method.head.blocks[1], method.identity.head.blocks[1]):
+        assert float(block.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+        assert not block.bias.any()
 
 
 def test_older_prefixes_take_part_without_gradient():
@@ -168,6 +172,23 @@ def test_prepare_learns_who_is_who():
     pictures, labels = Many(TASKS[1]).batches[0]
     among_its_own = method.identity(method.backbone(pictures))[:, 3:].argmax(dim=1) + 3
     assert float((among_its_own == labels).float().mean()) > 0.9
+
+
+def test_the_identity_head_learns_from_augmented_images_and_statistics_are_of_plain_ones(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(hide_prompt.IdentityHead, "fit", lambda self, f, y, **options: seen.update(identity=f))
+    monkeypatch.setattr(hide_prompt.Centroids, "fit", lambda self, f, y: seen.update({id(self): f}))
+    method, (task, *_) = build(), TASKS
+    train, plain = FixedBatches(task, seed=1), FixedBatches(task, seed=2)
+    method.begin_task(task)
+    method.prepare(TaskData(train=train, plain=plain))
+    method.end_task(TaskData(train=train, plain=plain))
+    augmented, centred = (torch.cat([images for images, _ in batches]) for batches in (train, plain))
+    prompted = torch.stack([feature_by_loops(image, method.prompts[0].detach()) for image in centred])
+    assert torch.equal(seen["identity"], torch.cat([strong_vit()(images) for images, _ in train]))
+    assert torch.allclose(seen[id(method.plain_centroids)], strong_vit()(centred), atol=1e-5)
+    assert torch.allclose(seen[id(method.prompted_centroids)].double(), prompted, atol=1e-5)
+    assert not torch.equal(augmented, centred)
 
 
 def test_plain_statistics_are_of_the_frozen_features():

@@ -147,6 +147,20 @@ def test_a_voting_batch_shares_its_prompts():
     assert torch.allclose(voting(images(1)), alone(images(1)), atol=1e-6)
 
 
+def test_the_loss_of_a_voting_batch_is_over_the_prompts_it_shares():
+    method = teach(build(batch_vote=True), TASKS[:1])
+    cosines, places = chosen_by_loops(method, images(8))
+    votes = [sum(own.count(j) for own in places) for j in range(10)]
+    shared = sorted(range(10), key=lambda j: (-votes[j], j))[:5]
+    assert any(sorted(own) != sorted(shared) for own in places)
+    block, labels = method.head.blocks[0], torch.arange(8) % 3
+    logits = features_by_loops(method, images(8), [shared] * 8) @ block.weight.double().T + block.bias.double()
+    entropy = sum(logits[b].exp().sum().log() - logits[b, labels[b]] for b in range(8)) / 8
+    terms = method.losses(images(8), labels)
+    assert terms["pull"].item() == pytest.approx(-0.1 * sum(row[j] for row in cosines for j in shared) / 8, abs=1e-5)
+    assert terms["cross_entropy"].item() == pytest.approx(entropy.item(), abs=1e-5)
+
+
 @pytest.mark.parametrize("count", [0, 11])
 def test_more_prompts_than_there_are(count):
     with pytest.raises(ConfigError, match=f"num_selected = {count}"):
