@@ -84,7 +84,7 @@ def test_follows_the_released_steps(decay, first):
 
 def test_first_task_stops_one_short_but_takes_one():
     C = torch.diag(torch.tensor([3.0, 2.0, 1.0, 0.0, 0.0, 0.0]).double())  # shares of 14: 9, 13, 14
-    for eps, count in [(0.95, 2), (0.92, 1), (0.5, 1)]:
+    for eps, count in [(0.95, 2), (0.93, 2), (0.92, 1), (0.5, 1)]:
         subspace = Subspace(6).double()
         subspace.protect(C, eps)
         assert subspace.num_protected == count
@@ -101,6 +101,25 @@ def test_later_tasks_take_the_direction_that_crosses():
     assert torch.allclose(projector(subspace).diagonal(), torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]).double())
     subspace.protect(later, 0.92)  # held already
     assert subspace.num_protected == 3
+
+
+@pytest.mark.parametrize(("eps", "count"), [(0.64, 1), (0.65, 2), (0.92, 2), (0.93, 3)])  # shares of 14: 9, 13, 14
+def test_each_share_of_a_later_task_needs_its_directions(eps, count):
+    subspace = Subspace(8).double()
+    subspace.protect(torch.diag(torch.tensor([1.0] + [0.0] * 7).double()), 0.9)
+    subspace.protect(torch.diag(torch.tensor([0.0, 3.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]).double()), eps)
+    assert projector(subspace).diagonal().round().tolist() == [1.0] * (1 + count) + [0.0] * (7 - count)
+
+
+@pytest.mark.parametrize(("eps", "lost"), [(0.89, 0), (0.91, 1), (0.96, 1), (0.98, 2)])
+def test_free_directions_are_given_up_while_they_hold_too_much(eps, lost):
+    subspace = Subspace(6).double()
+    subspace.protect(torch.diag(torch.tensor([1.0, 1.0, 1.0, 1.0, 0.1, 0.0]).double()), 0.999)
+    assert subspace.is_free
+    assert subspace.num_protected == 4
+    energies = torch.tensor([0.90, 0.0, 0.0, 0.0, 0.07, 0.03]).double()  # 0.10 is free; of it 0.07, then 0.03 goes
+    subspace.protect(torch.diag(energies.sqrt()), eps)
+    assert projector(subspace).diagonal().round().tolist() == [1.0] * (4 + lost) + [0.0] * (2 - lost)
 
 
 def test_second_powers_protect_more():

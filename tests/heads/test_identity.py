@@ -31,6 +31,7 @@ def test_sizes_at_width_768():
     assert not head.mlp[0].bias.any()
     assert not head.mlp[2].bias.any()
     assert float(head.mlp[0].weight.std()) == pytest.approx(0.02, rel=0.05)
+    assert head.norm.eps == 1e-6
 
 
 def test_logits_against_loops():
@@ -78,6 +79,20 @@ def test_one_step_is_adam_on_the_clipped_gradient():
         clipped = gradient / max(norm, 1.0)
         step = 0.01 * clipped / (clipped.abs() + 1e-8)  # Adam's first step
         assert torch.allclose(new.double(), old.detach().double() - step, atol=1e-4)
+
+
+def test_gradients_are_cut_to_norm_one(monkeypatch):
+    norms, (features, labels) = [], sample()
+
+    def watch(optimizer):
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(math.sqrt(sum(float(g.square().sum()) for g in gradients)))
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watch)
+    head = build()
+    head.head.blocks[0].weight.data *= 50  # far wrong, and steep
+    head.fit(features, labels, lr=0.1, batch_size=12, epochs=3)
+    assert norms == pytest.approx([1.0] * 3, rel=1e-4)
 
 
 def test_what_gets_no_gradient_does_not_decay():

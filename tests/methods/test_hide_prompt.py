@@ -160,7 +160,9 @@ def test_head_and_prefix_learn_at_different_rates():
 def test_prepare_learns_who_is_who():
     method = build(identity_lr=0.01)
     for task in TASKS[:2]:
+        learned = {name: value.clone() for name, value in method.identity.state_dict().items()}
         method.begin_task(task)
+        assert all(torch.equal(method.identity.state_dict()[name], value) for name, value in learned.items())
         before = copy.deepcopy(method.state_dict())
         method.prepare(many(task))
         changed = {

@@ -9,6 +9,7 @@ from torch import Tensor
 from vits import vit_base
 
 from sdlora.adapters import adapters_of, merge
+from sdlora.adapters.subspace import Subspace
 from sdlora.adapters.subspace_lora import SubspaceLoRALinear
 from sdlora.backbones.vit import load_backbone
 from sdlora.errors import ConfigError
@@ -145,6 +146,13 @@ def test_protected_directions_only_grow():
 def test_eps_follows_the_schedule_and_never_reaches_one(num_tasks, expected):
     method = build(threshold=0.9, num_tasks=num_tasks)
     assert [method.share(task) for task in range(6)] == pytest.approx(expected)
+
+
+def test_each_task_protects_its_own_share(monkeypatch):
+    shares, protect = [], Subspace.protect
+    monkeypatch.setattr(Subspace, "protect", lambda self, C, share: shares.append(share) or protect(self, C, share))
+    teach(build(threshold=0.9, num_tasks=4), TASKS)
+    assert shares == pytest.approx([0.9] * 2 + [0.925] * 2 + [0.95] * 2 + [0.975] * 2)
 
 
 def test_old_branches_old_heads_and_queries_stay():
