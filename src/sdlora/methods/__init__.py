@@ -1,6 +1,6 @@
 """The methods, all behind the six hooks of `sdlora.methods.base.Method`; importing a module registers its method."""
 
-from sdlora.methods import (
+from sdlora.methods import (  # noqa: F401
     coda_prompt,
     dualprompt,
     ease,
@@ -17,23 +17,4 @@ from sdlora.methods import (
 )
 from sdlora.methods.base import METHODS, Facts, Method, Origin, ParamGroup
 
-__all__ = [
-    "METHODS",
-    "Facts",
-    "Method",
-    "Origin",
-    "ParamGroup",
-    "coda_prompt",
-    "dualprompt",
-    "ease",
-    "finetune",
-    "hide_prompt",
-    "inflora",
-    "joint",
-    "l2p",
-    "lora",
-    "probe",
-    "ranpac",
-    "sdlora",
-    "simplecil",
-]
+__all__ = ["METHODS", "Facts", "Method", "Origin", "ParamGroup"]
