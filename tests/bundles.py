@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from vits import own_vit
 
-from sdlora.bundle import BackboneSource, Description, MethodSource, Preprocessing, TaskRecord
-from sdlora.files import digest
+from sdlora.backbones.builder import blueprint_of
+from sdlora.backbones.vit import backbone_of
+from sdlora.bundle import BackboneSource, Base, Description, MethodSource, Preprocessing, TaskRecord
+from sdlora.files import digest, tensor_bytes
 
 
 def record(task: int, classes: tuple[str, ...], **fields: object) -> TaskRecord:
@@ -45,6 +49,27 @@ def description(*lessons: tuple[str, ...] | TaskRecord) -> Description:
             for number, lesson in enumerate(lessons, start=1)
         ),
     )
+
+
+@cache
+def base(seed: int = 0) -> tuple[Base, bytes]:
+    """Return a backbone that no name leads to, and the file of its weights."""
+    model = backbone_of(own_vit(seed)).model
+    data = tensor_bytes(model.state_dict())
+    sha256 = digest(data)
+    return Base(
+        file=f"base-{sha256[:16]}.safetensors", size=len(data), sha256=sha256, blueprint=blueprint_of(model)
+    ), data
+
+
+def with_base(made: Description, seed: int = 0) -> Description:
+    """Return a description whose backbone is to lie in the bundle."""
+    return made.model_copy(update={"backbone": BackboneSource(name="own", sha256="0" * 64, base=base(seed)[0])})
+
+
+def give_base(seed: int = 0) -> bytes:
+    """Return the file of that backbone."""
+    return base(seed)[1]
 
 
 def tensors(value: float = 0.0, size: int = 5) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from functools import cache
 
 import timm
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from sdlora.backbones.glyph_vit import glyph_vit
@@ -22,6 +23,14 @@ def vit_base() -> Backbone:
 def glyph_shape() -> Backbone:
     """Return a backbone of the shipped one's shape, random."""
     return Backbone(glyph_vit(), name="glyph_shape", sha256="random")
+
+
+def own_vit(seed: int = 0, **options: object) -> VisionTransformer:
+    """Return a vision transformer of sizes that no name stands for, random, with a head of three classes."""
+    shape = {"img_size": 16, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "num_classes": 3}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return VisionTransformer(**{**shape, **options}).eval()  # type: ignore[arg-type]
 
 
 def strong_vit(**options: int) -> Backbone:

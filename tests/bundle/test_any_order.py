@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
-from bundles import contents, description, newest, record, tensors
+from bundles import contents, description, give_base, newest, record, tensors, with_base
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -67,6 +67,7 @@ class Shop(RuleBasedStateMachine):
     """A bundle beside a list of what it has to hold: for each state the digests of its lessons and its weights."""
 
     place: Path
+    is_own = False
 
     @initialize()
     def begin(self):
@@ -74,18 +75,23 @@ class Shop(RuleBasedStateMachine):
         self.path, self.count, self.names = self.folder / "shop", 2, ["class 0", "class 1"]
         self.states, self.held, self.copies = [(("0" * 64,), 0)], [], []
         self.generation = commit_lesson(
-            self.path, self.described(self.names, self.states[0][0]), tensors(0), parent_generation=None
+            self.path,
+            self.described(self.names, self.states[0][0]),
+            tensors(0),
+            parent_generation=None,
+            give_base=give_base,
         ).generation
 
     def described(self, names, lessons):
         """Return the description of a state: two classes in the first lesson, one in each other."""
         parts = [tuple(names[:2]), *[(name,) for name in names[2:]]]
-        return description(
+        made = description(
             *[
                 record(number, classes, weights=weights)
                 for number, (classes, weights) in enumerate(zip(parts, lessons, strict=True), start=1)
             ]
         )
+        return with_base(made) if self.is_own else made
 
     def lesson(self):
         """Return names and state after one more lesson."""
@@ -192,6 +198,7 @@ class Shop(RuleBasedStateMachine):
         assert len(earlier) == len(self.states) - 1
         for config, state in zip(earlier, reversed(self.states[:-1]), strict=True):
             self.is_state(read_generation(self.path, config.generation), state)
+        assert sum(1 for _ in self.path.glob("base-*")) == self.is_own
         assert sum(1 for _ in self.path.glob("model-*")) <= len(self.states) + 2  # and what was killed just now
 
     def is_state(self, found, state):
@@ -205,13 +212,14 @@ class Shop(RuleBasedStateMachine):
             assert all(torch.equal(held[name], expected) for name, expected in tensors(value).items())
 
 
-def test_c5_any_order(tmp_path):
+@pytest.mark.parametrize(("is_own", "runs"), [(False, RUNS), (True, RUNS // 6)])
+def test_c5_any_order(is_own, runs, tmp_path):
     with in_memory(tmp_path) as place:
-        Shop.place = place
+        Shop.place, Shop.is_own = place, is_own
         run_state_machine_as_test(
             Shop,
             settings=settings(
-                max_examples=RUNS,
+                max_examples=runs,
                 stateful_step_count=STEPS,
                 deadline=None,
                 database=None,

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from bundle import writers
-from bundles import contents, description, tensors
+from bundles import contents, description, give_base, tensors, with_base
 from lessons import learner
 
 from sdlora.bundle import commit_lesson, read_bundle, read_config, writing
@@ -107,16 +107,18 @@ def test_b6_a_writer_that_is_killed_leaves_the_old_bundle_or_the_new_one(shop, s
 
 
 @pytest.mark.slow
-def test_a_killed_start_can_be_started_again(server, tmp_path):
+@pytest.mark.parametrize("is_own", [False, True], ids=["backbone elsewhere", "backbone in the bundle"])
+def test_a_killed_start_can_be_started_again(is_own, server, tmp_path):
+    described = with_base(description(("a", "b"))) if is_own else description(("a", "b"))
     for call in range(100):
         path = tmp_path / f"{call}"
-        process = server.Process(target=writers.begin_and_die, args=(path, call))
+        process = server.Process(target=writers.begin_and_die, args=(path, call), kwargs={"is_own": is_own})
         process.start()
         process.join(60)
         try:
             assert read_bundle(path).config.generation == 1
         except BundleError:
-            commit_lesson(path, description(("a", "b")), tensors(), parent_generation=None)
+            commit_lesson(path, described, tensors(), parent_generation=None, give_base=give_base)
             assert read_bundle(path).config.generation == 1
         if process.exitcode == 0:
             return

@@ -2,7 +2,7 @@
 
 import pytest
 from bundle.writers import is_consistent, lesson
-from bundles import tensors
+from bundles import give_base, tensors, with_base
 from reliability.power import Disk, Recorder, put
 
 from sdlora import files
@@ -13,13 +13,21 @@ pytestmark = pytest.mark.slow
 GENERATIONS = 4
 
 
-def test_e4_every_cut_leaves_the_old_or_the_new(tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["backbone elsewhere", "backbone in the bundle"])
+def test_e4_every_cut_leaves_the_old_or_the_new(place, tmp_path, monkeypatch):
     recorder, saved = Recorder(), []
+    described = lesson if place == "backbone elsewhere" else lambda number: with_base(lesson(number))
     with monkeypatch.context() as patch:
         patch.setattr(files, "os", recorder)
         for number in range(1, GENERATIONS + 1):
             parent = number - 1 or None
-            commit_lesson(tmp_path / "disk" / "shop", lesson(number), tensors(number), parent_generation=parent)
+            commit_lesson(
+                tmp_path / "disk" / "shop",
+                described(number),
+                tensors(number),
+                parent_generation=parent,
+                give_base=give_base,
+            )
             saved.append(len(recorder.events))
     assert sum(event[0] == "link" for event in recorder.events) == GENERATIONS
     disk, seen = Disk(tmp_path), set()

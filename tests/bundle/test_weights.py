@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdlora.bundle import weights
-from sdlora.bundle.weights import LARGEST, MAX_HEADER, MAX_TENSORS, check_header, read_weights
+from sdlora.bundle.weights import CODES, LARGEST, MAX_HEADER, MAX_TENSORS, check_header, read_weights
 from sdlora.files import tensor_bytes
 
 FLOATS = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -128,3 +128,19 @@ def test_numbers_that_no_training_leaves_behind_are_refused_by_name(dtype, value
 def test_statistics_may_be_large():
     tensors = {"gram": torch.full((2,), LARGEST)}
     assert torch.equal(read_weights(tensor_bytes(tensors))["gram"], tensors["gram"])
+
+
+@pytest.mark.parametrize("dtype", CODES)
+def test_a_layout_is_names_types_and_shapes(dtype):
+    held = {"a": torch.ones(2, 3, dtype=dtype), "b": torch.zeros((), dtype=dtype)}
+    layout = {name: torch.empty(value.shape, dtype=dtype, device="meta") for name, value in held.items()}
+    assert read_weights(tensor_bytes(held), layout).keys() == held.keys()
+    for change, words in (
+        ({"a": None}, "tensor a is missing"),
+        ({"c": held["a"]}, "tensor c is unknown"),
+        ({"a": held["a"].T.contiguous()}, r"tensor a is \w+ \[3, 2\], not \w+ \[2, 3\]"),
+        ({"b": held["b"].to(torch.int8)}, r"tensor b is I8 \[\], not"),
+    ):
+        changed = {name: value for name, value in {**held, **change}.items() if value is not None}
+        with pytest.raises(ValueError, match=words):
+            read_weights(tensor_bytes(changed), layout)

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-from bundles import description, tensors
+from bundles import description, give_base, tensors, with_base
 from lessons import Stripes
 from reliability.faults import Calls
 
@@ -109,10 +109,12 @@ def commit_and_die(path: Path, call: int) -> None:
     os._exit(0)
 
 
-def begin_and_die(path: Path, call: int) -> None:
+def begin_and_die(path: Path, call: int, *, is_own: bool) -> None:
     """Begin a bundle, and be killed before call number `call` of the operating system, from 0."""
+    described = with_base(description(("a", "b"))) if is_own else description(("a", "b"))
+    give_base()
     _die_before(call)
-    commit_lesson(path, description(("a", "b")), tensors(), parent_generation=None)
+    commit_lesson(path, described, tensors(), parent_generation=None, give_base=give_base)
     os._exit(0)
 
 

@@ -382,18 +382,18 @@ def test_wrong_wishes_are_refused(wrong):
         learner().learn(Stripes((0, 1)), **wrong)
 
 
-def test_a_backbone_that_no_name_leads_to_is_not_saved(tmp_path):
+def test_a_bundle_says_where_the_backbone_comes_from(tmp_path):
     from sdlora.backbones.vit import load_backbone
 
     made = sdlora.Learner(load_backbone("untrained_vit", width=16), method="probe", device="cpu")
+    assert made.source.base is None
     made.learn(Stripes((0, 1)), epochs=1)
-    with pytest.raises(ConfigError, match="cannot be loaded again by its name"):
-        made.save(tmp_path / "m")
-    assert not (tmp_path / "m").exists()
-    named = sdlora.Learner(load_backbone("untrained_vit"), method="probe", device="cpu")
-    named.learn(Stripes((0, 1)), epochs=1)
-    named.save(tmp_path / "m")
-    assert sdlora.Learner.load(tmp_path / "m").num_seen == 2
+    made.save(tmp_path / "m")
+    assert made.source == sdlora.Learner.load(tmp_path / "m").source
+    assert made.source.base is not None
+    named = learner("probe", (0, 1))
+    named.save(tmp_path / "named")
+    assert named.source.base is None
 
 
 def test_importing_the_package_is_cheap():

@@ -11,7 +11,7 @@ import sdlora
 from sdlora.bundle import BackboneSource, Description, MethodSource, commit_lesson, read_bundle, read_config
 from sdlora.engine.checkpoint import stored_state
 from sdlora.errors import BundleError, ConfigError
-from sdlora.learner.state import check_named, copy_method, make_method, predictor_of
+from sdlora.learner.state import copy_method, is_named, make_method, predictor_of
 
 
 @pytest.fixture
@@ -139,11 +139,19 @@ def test_a_predictor_shares_all_numbers_and_holds_no_adapters():
 
 
 def test_a_name_must_lead_to_the_backbone():
-    made = learner()
-    check_named(made.backbone)
-    made.backbone.name = "custom"
-    with pytest.raises(ConfigError):
-        check_named(made.backbone)
+    backbone = learner().backbone
+    assert is_named(backbone)
+    backbone.name = "custom"
+    assert not is_named(backbone)
+
+
+def test_a_name_that_cannot_be_fetched_leads_nowhere(monkeypatch):
+    def offline(name):
+        raise ConnectionError("no network")
+
+    backbone = learner().backbone
+    monkeypatch.setattr("sdlora.learner.state.load_backbone", offline)
+    assert not is_named(backbone)
 
 
 def test_methods_start_from_the_seed():

@@ -6,10 +6,11 @@ from sdlora.bundle.folder import Bundle, is_bundle, read_bundle, read_config, re
 from sdlora.bundle.history import earlier_states
 from sdlora.bundle.lock import writing
 from sdlora.bundle.records import MeasuredTask, Measurement, Retest, TaskRecord, Weakest
-from sdlora.bundle.source import BackboneSource, MethodSource, Preprocessing
+from sdlora.bundle.source import BackboneSource, Base, MethodSource, Preprocessing
 
 __all__ = [
     "BackboneSource",
+    "Base",
     "Bundle",
     "BundleConfig",
     "Description",

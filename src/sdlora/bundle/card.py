@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sdlora.bundle.config import BundleConfig
+import re
+
+from sdlora.bundle.config import BundleConfig, Weights
+from sdlora.bundle.source import Base
 
 NOTES = "## Notes"
 
@@ -52,7 +55,7 @@ def _front_matter(config: BundleConfig) -> str:
         "---",
         "library_name: sdlora",
         "pipeline_tag: image-classification",
-        f"base_model: timm/{config.backbone.name}" if "." in config.backbone.name else "",
+        f"base_model: timm/{config.backbone.name}" if "." in config.backbone.name and _is_elsewhere(config) else "",
         "tags:",
         *(f"- {tag}" for tag in dict.fromkeys(("sdlora", "class-incremental-learning", config.method.name))),
         "---",
@@ -66,7 +69,8 @@ def _recognises(config: BundleConfig) -> str:
 
 
 def _taught(config: BundleConfig) -> str:
-    backbone = f"`{config.backbone.name}` (sha256 {config.backbone.sha256[:8]})"
+    place = "" if _is_elsewhere(config) else ", in this folder"
+    backbone = f"{_code(config.backbone.name)} (sha256 {config.backbone.sha256[:8]}){place}"
     rows = [
         f"| {task.task} | {task.date} | {len(task.classes)} | {task.num_images} | "
         f"{_percent(task.held_out_accuracy)} | {task.epochs} |"
@@ -110,12 +114,22 @@ def _unknown(config: BundleConfig) -> list[str]:
 
 
 def _files(config: BundleConfig) -> str:
-    weights = config.weights
+    files: list[Weights | Base] = [config.weights, *([config.backbone.base] if config.backbone.base else [])]
+    rows = "".join(f"| {file.file} | {file.size} | `{file.sha256}` |\n" for file in files)
     return (
-        "## Files\n| file | bytes | sha256 |\n|---|---:|---|\n"
-        f"| {weights.file} | {weights.size} | `{weights.sha256}` |\n\n"
+        f"## Files\n| file | bytes | sha256 |\n|---|---:|---|\n{rows}\n"
         f"Generation {config.generation}, version {config.version}; `history/` counts, `config.json` is a copy."
     )
+
+
+def _is_elsewhere(config: BundleConfig) -> bool:
+    """Whether the backbone is found by its name alone."""
+    return config.backbone.base is None
+
+
+def _code(name: str) -> str:
+    """Return a name as code where it can end no code by itself, else as text."""
+    return f"`{name}`" if re.fullmatch(r"[\w.:/@-]+", name) else _text(name)
 
 
 def _names(classes: tuple[str, ...]) -> str:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor
 
 from sdlora import __version__
+from sdlora.bundle.base import put_base
 from sdlora.bundle.card import model_card
-from sdlora.bundle.config import MAX_MEASURED, BundleConfig, Description, Weights, seal, with_names
+from sdlora.bundle.config import MAX_MEASURED, BundleConfig, Description, Weights, format_of, seal, with_names
 from sdlora.bundle.folder import is_bundle, read_config, read_generation
 from sdlora.bundle.history import (
     HISTORY,
@@ -47,13 +48,18 @@ from sdlora.files import (
 )
 
 CONFIG, CARD = "config.json", "README.md"
-OURS = re.compile(r"\.lock|\.holder\.json|\..*\.partial|history|model-[0-9a-f]{16}\.safetensors")
+OURS = re.compile(r"\.lock|\.holder\.json|\..*\.partial|history|(model|base)-[0-9a-f]{16}\.safetensors")
 
 log = logging.getLogger(__name__)
 
 
 def commit_lesson(
-    path: Path, description: Description, tensors: Mapping[str, Tensor], *, parent_generation: int | None
+    path: Path,
+    description: Description,
+    tensors: Mapping[str, Tensor],
+    *,
+    parent_generation: int | None,
+    give_base: Callable[[], bytes] | None = None,
 ) -> BundleConfig:
     """Add a generation to a bundle, or begin one; afterwards it is there whole, or not at all.
 
@@ -62,6 +68,7 @@ def commit_lesson(
         description: What the learner says about itself.
         tensors: Adapters and head.
         parent_generation: The generation that this one follows, None to begin a bundle.
+        give_base: Returns the file of the backbone that the description names; asked only if the folder lacks it.
 
     Raises:
         BusyError: If another process changed the bundle since `parent_generation` was read.
@@ -71,11 +78,12 @@ def commit_lesson(
     data = tensor_bytes(tensors)
     if parent_generation is None:
         check_free(path)
-        return _commit(path, description, data, parent=None, previous=None)
+        return _commit(path, description, data, parent=None, previous=None, give_base=give_base)
     parent = read_config(path)
     if parent.generation != parent_generation:
         raise _conflict(path)
-    return _commit(path, description, data, parent=parent_generation, previous=_before(path, description, parent))
+    previous = _before(path, description, parent)
+    return _commit(path, description, data, parent=parent_generation, previous=previous, give_base=give_base)
 
 
 def record(path: Path, generation: int, measurement: Measurement) -> BundleConfig:
@@ -135,40 +143,62 @@ def _before(path: Path, description: Description, parent: BundleConfig) -> int |
 
 
 def _commit(
-    path: Path, description: Description, data: bytes, *, parent: int | None, previous: int | None
+    path: Path,
+    description: Description,
+    data: bytes,
+    *,
+    parent: int | None,
+    previous: int | None,
+    give_base: Callable[[], bytes] | None = None,
 ) -> BundleConfig:
-    sha256 = digest(data)
-    config = BundleConfig(
-        **{name: getattr(description, name) for name in Description.model_fields},
-        sdlora=__version__,
-        generation=(parent or 0) + 1,
-        previous=previous,
-        weights=Weights(file=f"model-{sha256[:16]}.safetensors", size=len(data), sha256=sha256),
-    )
-    config = config.model_copy(update={"sha256": seal(config.model_dump(mode="json"))})
+    config = _generation(description, data, parent, previous)
     document = json_bytes(config.model_dump(mode="json"))
     if len(document) > MAX_JSON_BYTES:
         raise ConfigError(f"the description of {path} takes {len(document):,} bytes", expected=f"{MAX_JSON_BYTES:,}")
     make_folder(path)
     make_folder(path / HISTORY, like=path)  # whoever may write into the one may add a generation to the other
-    file = path / config.weights.file
-    was_there = file.exists()
+    base = config.backbone.base
+    new = [path / name for name in config.files if not (path / name).exists()]
     try:
+        if base is not None:
+            put_base(path, base, give_base)
         _put_weights(path, config.weights, data)
         _create(path, config.generation, document, like=file_of(path, parent or 0))
-    except BaseException:
-        with suppress(OSError):
-            if not was_there:
-                file.unlink()
-            (path / HISTORY).rmdir()  # if empty
+    except BaseException as error:
+        _clear(path, new, is_conflict=isinstance(error, BusyError))
         raise
     _put_weights(path, config.weights, data)  # without working locks another writer's sweep may have come between
+    if base is not None and not (path / base.file).exists():
+        put_base(path, base, give_base)
     try:
         _write_copies(path, config, document)
         _sweep(path, config)
     except StorageError as error:  # the lesson is safe; what is missing is for people
         log.warning("%s", error.what)
     return config
+
+
+def _generation(description: Description, data: bytes, parent: int | None, previous: int | None) -> BundleConfig:
+    sha256 = digest(data)
+    config = BundleConfig(
+        **{name: getattr(description, name) for name in Description.model_fields},
+        format=format_of(description),
+        sdlora=__version__,
+        generation=(parent or 0) + 1,
+        previous=previous,
+        weights=Weights(file=f"model-{sha256[:16]}.safetensors", size=len(data), sha256=sha256),
+    )
+    return config.model_copy(update={"sha256": seal(config.model_dump(mode="json"))})
+
+
+def _clear(path: Path, new: list[Path], *, is_conflict: bool) -> None:
+    """Remove what a failed commit has made; a backbone not if another writer came before, who may need the same."""
+    for file in new:
+        with suppress(OSError):
+            if not (is_conflict and file.name.startswith("base-")):
+                file.unlink()
+    with suppress(OSError):
+        (path / HISTORY).rmdir()  # if empty
 
 
 def _create(path: Path, generation: int, document: bytes, *, like: Path) -> None:
@@ -204,16 +234,17 @@ def _sweep(path: Path, config: BundleConfig) -> None:
     """
     with storage_errors(path):
         kept = worth_keeping(path, config)
-        numbers, used = {state.generation for state in kept}, {state.weights.file for state in kept}
+        numbers = {state.generation for state in kept}
+        used = {name for state in kept for name in state.files}
         for number in generations(path):
             if number > config.generation:
                 with suppress(BundleError):
-                    used.add(read_document(path, number).weights.file)
+                    used |= {*read_document(path, number).files}
             elif number not in numbers and is_kept(path, number):
                 write_atomic(file_of(path, number), b"")
         committed = file_of(path, config.generation).stat().st_mtime_ns
         with suppress(FileNotFoundError):  # another writer has gone on, and sweeps too
-            for file in path.glob("model-*.safetensors"):
+            for file in (*path.glob("model-*.safetensors"), *path.glob("base-*.safetensors")):
                 if file.name not in used and file.stat().st_mtime_ns < committed:
                     file.unlink()
 

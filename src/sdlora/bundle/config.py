@@ -16,7 +16,7 @@ from sdlora.bundle.records import Measurement, TaskRecord
 from sdlora.bundle.source import BackboneSource, MethodSource, Preprocessing
 from sdlora.files import digest, json_bytes
 
-FORMAT: Literal[1] = 1
+FORMAT = 2  # the first one cannot hold a backbone, and is written where there is none
 MAX_CLASSES = 20_000
 MAX_MEASURED = 20  # data sets; the oldest goes
 
@@ -86,7 +86,7 @@ class BundleConfig(Description):
     """One generation of a bundle.
 
     Attributes:
-        format: Version of this document and of the folder around it.
+        format: Version of this document and of the folder around it: 2 where a backbone is in it, else 1.
         sdlora: Version of the package that wrote it.
         generation: Its number, from 1; every change of the bundle adds one.
         previous: Generation that holds the state before the last lesson, for `sdlora.bundle.undo`; None if there is
@@ -95,12 +95,18 @@ class BundleConfig(Description):
         sha256: Of the rest of the document, by `seal`; None in the first ones.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = 1
     sdlora: Name
     generation: Annotated[int, Field(ge=1, le=2**53)]
     previous: Annotated[int, Field(ge=1, le=2**53)] | None
     weights: Weights
     sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _check_format(self) -> BundleConfig:
+        if self.format != format_of(self):
+            raise ValueError(f"format {self.format} is written of another kind of backbone")
+        return self
 
     @model_validator(mode="after")
     def _check_previous(self) -> BundleConfig:
@@ -109,9 +115,20 @@ class BundleConfig(Description):
         return self
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files with tensors that it needs."""
+        base = self.backbone.base
+        return (self.weights.file,) if base is None else (self.weights.file, base.file)
+
+    @property
     def version(self) -> str:
         """Generation and the first four digits of the weights' sha256, such as ``"3-7d1e"``."""
         return f"{self.generation}-{self.weights.sha256[:4]}"
+
+
+def format_of(description: Description) -> Literal[1, 2]:
+    """Return the lowest format that can hold a description, so that every sdlora that can read it does."""
+    return 1 if description.backbone.base is None else 2
 
 
 def seal(document: Mapping[str, Any]) -> str:

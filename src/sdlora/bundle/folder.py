@@ -2,6 +2,7 @@
 
     NAME/history/<generation>.json        what the generation is; creating this file was the commit
          model-<16 hex>.safetensors       adapters and head, named by their sha256
+         base-<16 hex>.safetensors        the backbone where no name leads to it, named by its sha256
          config.json                      a copy of the newest generation, for people
          README.md                        the model card
 
@@ -17,6 +18,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
+from sdlora.bundle.base import read_base
 from sdlora.bundle.config import BundleConfig
 from sdlora.bundle.history import check_file, damage, generations, newest, read_document
 from sdlora.bundle.weights import read_weights
@@ -36,11 +38,13 @@ class Bundle:
         path: The folder, as it was given.
         config: What it says about itself.
         tensors: Adapters and head, from the bytes whose hash was checked; no file is mapped.
+        base: Weights of the backbone, likewise; None where a name leads to it.
     """
 
     path: Path
     config: BundleConfig
     tensors: dict[str, Tensor]
+    base: dict[str, Tensor] | None = None
 
 
 def is_bundle(path: Path) -> bool:
@@ -83,9 +87,11 @@ def read_generation(path: Path, number: int) -> Bundle:
         if digest(data) != weights.sha256:
             raise ValueError(f"{file} has sha256 {digest(data)[:8]}, not {weights.sha256[:8]}")
         try:
-            return Bundle(path, config, read_weights(data))
+            tensors = read_weights(data)
         except ValueError as error:
             raise ValueError(f"{file}: {error}") from error
+    base = config.backbone.base
+    return Bundle(path, config, tensors, None if base is None else read_base(path, base))
 
 
 def _of_newest(path: Path, read: Callable[[Path, int], T]) -> T:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from sdlora.backbones.blueprint import AnyBlueprint
 from sdlora.bundle.part import Name, Part, Sha256, Share
 
 MAX_OPTION = 2**16  # no rank, length or width of a method comes near; a hostile one would ask for all memory
@@ -14,16 +15,46 @@ MAX_OPTION_LENGTH = 1000
 Value = bool | int | float | str | None
 
 
+class Base(Part):
+    """A backbone that no name leads to, in the bundle itself.
+
+    Attributes:
+        file: Name of the file with its weights in the bundle.
+        size: Bytes of it.
+        sha256: Of these bytes.
+        blueprint: What to build around them.
+    """
+
+    file: Annotated[str, Field(pattern=r"^base-[0-9a-f]{16}\.safetensors$")]
+    size: Annotated[int, Field(ge=8, le=2**40)]
+    sha256: Sha256
+    blueprint: AnyBlueprint
+
+
 class BackboneSource(Part):
     """Which pretrained weights the adapters belong to.
 
     Attributes:
-        name: As `sdlora.backbones.vit.load_backbone` takes it; with its weight tag.
+        name: As `sdlora.backbones.vit.load_backbone` takes it, with its weight tag; what its owner calls it where
+            there is a base.
         sha256: Of the pretrained weights.
+        base: The backbone itself where no name leads to it; else None, and not in the document.
     """
 
     name: Name
     sha256: Sha256
+    base: Base | None = None
+
+    @model_validator(mode="after")
+    def _check_name(self) -> BackboneSource:
+        if self.base is not None and not self.name.isprintable():
+            raise ValueError("the name holds control characters")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = whole(self)
+        return document if self.base is not None else {"name": document["name"], "sha256": document["sha256"]}
 
 
 class MethodSource(Part):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,17 +22,24 @@ MAX_DIMENSIONS = 8
 MAX_SIDE = 2**31
 LARGEST = 1e12  # statistics of a method reach a million; what lies beyond comes from damage or malice
 NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")  # what a parameter may be called
+CODES = {torch.float32: "F32", torch.int64: "I64", torch.bool: "BOOL"}  # of what a backbone is made of
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
-def read_weights(data: bytes) -> dict[str, Tensor]:
+def read_weights(data: bytes, layout: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """Return the tensors of a weights file.
 
+    Args:
+        data: The file.
+        layout: Tensors without numbers, whose names, types and shapes it must have; any if absent.
+
     Raises:
-        ValueError: If the file is damaged, larger than its header says, or holds a number that no training leaves
-            behind; the message says which tensor.
+        ValueError: If the file is damaged, larger than its header says, has another layout, or holds a number that no
+            training leaves behind; the message says which tensor.
     """
-    check_header(data)
+    header = check_header(data)
+    if layout is not None:
+        check_layout(header, layout)
     tensors = parse_tensors(data)
     for name, tensor in tensors.items():
         if tensor.dtype.is_floating_point and tensor.numel():
@@ -41,8 +49,8 @@ def read_weights(data: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def check_header(data: bytes) -> None:
-    """Check that the header describes exactly the bytes behind it.
+def check_header(data: bytes) -> dict[str, Any]:
+    """Return the header, which describes exactly the bytes behind it.
 
     Raises:
         ValueError: If it does not, or goes beyond a limit.
@@ -66,6 +74,22 @@ def check_header(data: bytes) -> None:
     for name, entry in header.items():
         if entry["dtype"] == "BOOL":
             _check_bools(name, data[8 + length :][slice(*entry["data_offsets"])])
+    return header
+
+
+def check_layout(header: Mapping[str, Any], layout: Mapping[str, Tensor]) -> None:
+    """Check that a header lists exactly the tensors of a layout.
+
+    Raises:
+        ValueError: Naming the first tensor that is missing, unknown, or another one.
+    """
+    for name in sorted(header.keys() ^ layout.keys()):
+        raise ValueError(f"tensor {name} is {'unknown' if name in header else 'missing'}")
+    for name, tensor in layout.items():
+        found = header[name]["dtype"], header[name]["shape"]
+        expected = CODES[tensor.dtype], list(tensor.shape)
+        if found != expected:
+            raise ValueError(f"tensor {name} is {found[0]} {found[1]}, not {expected[0]} {expected[1]}")
 
 
 def _extent(name: str, entry: Any) -> tuple[str, int, int]:

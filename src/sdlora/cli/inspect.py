@@ -63,9 +63,11 @@ def lines(model: Path, config: BundleConfig, learner: Learner) -> list[str]:
     from sdlora.learner.summary import heading, lesson_table
 
     whole, backbone, learned = heading(learner)
+    base = config.backbone.base
+    place = "not in this folder" if base is None else f"{base.size / 1e6:.2f} MB in {base.file}"
     return [
         f"{model}   {whole}, format {config.format}; files complete, hashes match",
-        f"{backbone}, not in this folder",
+        f"{backbone}, {place}",
         f"{learned} in {config.weights.file}",
         *lesson_table(learner),
     ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sdlora.backbones.vit import Backbone
-from sdlora.bundle import Description, TaskRecord, read_bundle
+from sdlora.bundle import BackboneSource, Description, TaskRecord, read_bundle
 from sdlora.datasets.base import AugmentOptions
 from sdlora.engine import Observer
 from sdlora.engine.checkpoint import stored_state
@@ -27,8 +27,9 @@ from sdlora.learner.data import opened
 from sdlora.learner.defaults import augment_of
 from sdlora.learner.measure import evaluation
 from sdlora.learner.names import renamed, with_later_names
+from sdlora.learner.own_backbone import OwnBackbone
 from sdlora.learner.pictures import as_seen
-from sdlora.learner.state import State, as_backbone, check_named, make_method, restore
+from sdlora.learner.state import State, as_backbone, backbone_in, is_named, make_method, on_backbone, restore
 from sdlora.learner.storage import Origin, described, earlier_state, store, version_of
 from sdlora.learner.summary import heading, known, lesson_table
 from sdlora.learner.teaching import teach
@@ -62,11 +63,14 @@ class Learner:
         seed: int = 0,
         **method_options: Any,
     ) -> None:
-        made = make_method(method, as_backbone(backbone), method_options, seed)
-        self._begin(State.of(made, None), method, method_options, device, seed)
-        self._is_named = backbone is None or isinstance(backbone, str)
+        found = as_backbone(backbone)
+        own = None if backbone is None or isinstance(backbone, str) else OwnBackbone(found)
+        made = make_method(method, found, method_options, seed)
+        self._begin(State.of(made, None), method, method_options, device, seed, own=own)
 
-    def _begin(self, state: State, name: str, options: Mapping[str, Any], device: str, seed: int) -> None:
+    def _begin(
+        self, state: State, name: str, options: Mapping[str, Any], device: str, seed: int, *, own: OwnBackbone | None
+    ) -> None:
         kind = choose_device(device)
         self.device = torch.device(device if device.startswith("cuda:") else kind)
         self.method_name, self.method_options, self.seed = name, dict(options), seed
@@ -74,7 +78,7 @@ class Learner:
         self._state = State.of(state.method, state.description)
         self._earlier: State | None = None
         self._origin: Origin | None = None
-        self._is_named = True
+        self._own = own
         self._teaching = threading.Lock()
 
     @property
@@ -86,6 +90,13 @@ class Learner:
     def backbone(self) -> Backbone:
         """The pretrained model; what was learned may sit in it as adapters."""
         return self.method.backbone
+
+    @property
+    def source(self) -> BackboneSource:
+        """What a bundle says of the backbone; that no name leads to it is known from the first `save` on."""
+        if self._state.description is not None:
+            return self._state.description.backbone
+        return BackboneSource(name=self.backbone.name, sha256=self.backbone.sha256)
 
     @property
     def history(self) -> tuple[TaskRecord, ...]:
@@ -297,20 +308,29 @@ class Learner:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write a bundle, or add to one that this learner came from or whose lessons are a prefix of its own.
 
+        A backbone that no name leads to is written too, once, after it was built anew and compared.
+
         Raises:
             BundleError: If the bundle that is there holds other lessons.
             BusyError: If another process is teaching it.
-            ConfigError: If no name leads to the backbone, so that nobody could load the bundle.
+            ConfigError: If no name leads to the backbone, and it has parts that nobody could build again.
             StorageError: If it cannot be written; what was there is intact.
             NotTaughtError: Before the first lesson.
         """
         folder = Path(path)
-        if not self._is_named:
-            check_named(self.backbone)
-            self._is_named = True
-        state, _ = self._taught()
-        self._origin = store(folder, state, self._earlier, self._origin)
+        _, description = self._taught()
+        if self._own is not None and description.backbone.base is None:
+            self._place_backbone(self._own)
+        self._origin = store(folder, self._state, self._earlier, self._origin, self._own)
         return folder
+
+    def _place_backbone(self, own: OwnBackbone) -> None:
+        """Find out whether the backbone goes into the bundle, and say so in what is known of it."""
+        if is_named(self.backbone):
+            self._own = None
+            return
+        self._state = on_backbone(self._state, own.source)
+        self._earlier = None if self._earlier is None else on_backbone(self._earlier, own.source)
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, device: str = "auto") -> Learner:
@@ -322,9 +342,11 @@ class Learner:
         """
         bundle = read_bundle(Path(path))
         config, description = bundle.config, described(bundle.config)
+        backbone = backbone_in(description, bundle.base)
+        own = None if bundle.base is None else OwnBackbone(backbone, description.backbone)
         learner = cls.__new__(cls)
-        state = State.of(restore(description, bundle.tensors), description)
-        learner._begin(state, config.method.name, config.method.options, device, config.seed)
+        state = State.of(restore(description, bundle.tensors, backbone), description)
+        learner._begin(state, config.method.name, config.method.options, device, config.seed, own=own)
         learner._origin = Origin.of(Path(path), config, learner._state)
         return learner
 

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from sdlora.adapters.merge import merge_
 from sdlora.backbones.vit import SHIPPED, Backbone, backbone_of, load_backbone
-from sdlora.bundle import Description, TaskRecord
+from sdlora.bundle import BackboneSource, Description, TaskRecord
 from sdlora.config.signature import section_of, words
 from sdlora.datasets.images import printable
 from sdlora.engine.checkpoint import check_weights, load_state
 from sdlora.engine.seeding import seeded
 from sdlora.errors import BundleError, ConfigError, NumericalError, RunError
 from sdlora.learner.imprint import grow
+from sdlora.learner.own_backbone import restored
 from sdlora.methods import METHODS, Method
 from sdlora.methods.linear_classifier import LinearClassifier
 from sdlora.registry import nearest
@@ -43,6 +44,12 @@ class State:
     def of(cls, method: Method, description: Description | None) -> State:
         """Return the state of a method that has learned what the description says."""
         return cls(method.eval(), description, predictor_of(method))
+
+
+def on_backbone(state: State, source: BackboneSource) -> State:
+    """Return a state that says of its backbone what `source` says."""
+    assert state.description is not None
+    return State(state.method, state.description.model_copy(update={"backbone": source}), state.predictor)
 
 
 def as_backbone(backbone: str | Backbone | nn.Module | None) -> Backbone:
@@ -99,39 +106,34 @@ def predictor_of(method: Method) -> Method:
     return predictor.eval()
 
 
-def restore(description: Description, tensors: Mapping[str, Tensor]) -> Method:
+def restore(description: Description, tensors: Mapping[str, Tensor], backbone: Backbone) -> Method:
     """Return the method that a bundle describes; nothing is executed, imported or fetched because it says so.
 
+    Args:
+        description: What the bundle says.
+        tensors: What was learned.
+        backbone: As `backbone_in` returns it; it is taken over, and its numbers stay what they are.
+
     Raises:
-        BundleError: If the backbone cannot be had or is another one, or the tensors are not those of such a method.
+        BundleError: If the tensors are not those of such a method.
     """
-    backbone = _backbone(description)
     try:
         method = make_method(description.method.name, backbone, description.method.options, description.seed)
         with seeded("load"):
             _replay(method, description)
     except Exception as error:  # a constructor may raise whatever it likes on options that nobody has tried
         raise BundleError(f"the bundle describes no method that can be built: {printable(str(error))}") from error
+    method = copy_method(method)  # what it trains in the backbone is its own
     _load(method, tensors)
     return method.eval()
 
 
-def check_named(backbone: Backbone) -> None:
-    """Refuse a backbone that its name does not lead to: a bundle stores what was learned, and the name of the rest.
-
-    Raises:
-        ConfigError: If it is such a one.
-    """
+def is_named(backbone: Backbone) -> bool:
+    """Whether its name leads to a backbone, so that a bundle needs to store no more of it."""
     try:
-        is_named = load_backbone(backbone.name).sha256 == backbone.sha256
-    except ConfigError:
-        is_named = False
-    if not is_named:
-        raise ConfigError(
-            f'the backbone "{backbone.name}" cannot be loaded again by its name, and a bundle stores only the name',
-            expected="a name from sdlora list backbones, with the weights that belong to it",
-            fix="keep learner.merge(), which is the whole model",
-        )
+        return load_backbone(backbone.name).sha256 == backbone.sha256
+    except (ConfigError, OSError):  # there is no such name, or it cannot be fetched
+        return False
 
 
 def begins_task(record: TaskRecord) -> bool:
@@ -152,10 +154,19 @@ def _replay(method: Method, description: Description) -> None:
         offset += len(record.classes)
 
 
-def _backbone(description: Description) -> Backbone:
+def backbone_in(description: Description, base: Mapping[str, Tensor] | None) -> Backbone:
+    """Return the backbone that a bundle names or holds.
+
+    Args:
+        description: What the bundle says.
+        base: Weights of the backbone if it holds one; they are taken over.
+
+    Raises:
+        BundleError: If it cannot be had, or is another one.
+    """
     source = description.backbone
     try:
-        backbone = load_backbone(source.name)
+        backbone = load_backbone(source.name) if base is None else restored(source, base, description.preprocessing)
     except ConfigError as error:
         raise BundleError(f"the backbone of the bundle cannot be loaded: {error}") from error
     except OSError as error:
@@ -167,7 +178,7 @@ def _backbone(description: Description) -> Backbone:
         raise BundleError(
             f"the bundle was taught on {source.name} with sha256 {source.sha256[:8]}; the one here has "
             f"{backbone.sha256[:8]}",
-            fix="install the version of sdlora and timm that wrote it",
+            fix="install the version of sdlora and timm that wrote it" if base is None else None,
         )
     return backbone
 

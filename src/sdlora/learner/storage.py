@@ -23,7 +23,8 @@ from sdlora.bundle import (
 )
 from sdlora.engine.checkpoint import stored_state
 from sdlora.errors import BundleError
-from sdlora.learner.state import State, restore
+from sdlora.learner.own_backbone import OwnBackbone
+from sdlora.learner.state import State, backbone_in, restore
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,20 @@ class Origin:
         return self.config.version
 
 
-def store(path: Path, state: State, earlier: State | None, origin: Origin | None) -> Origin:
+def store(path: Path, state: State, earlier: State | None, origin: Origin | None, own: OwnBackbone | None) -> Origin:
     """Add a state to a bundle, and before it the earlier one where the bundle does not hold that yet.
 
     So the last lesson can be undone in the bundle too, even if it holds two that were never saved before.
 
+    Args:
+        path: The bundle.
+        state: What is to be in it.
+        earlier: The state before the last lesson, where it is known.
+        origin: Where the learner came from.
+        own: Its backbone, if no name leads to it.
+
     Raises:
+        ConfigError: If that backbone was changed.
         BundleError: If the bundle holds other lessons.
         BusyError: If another process is its writer, or changes it at this moment.
         StorageError: If it cannot be written.
@@ -74,8 +83,8 @@ def store(path: Path, state: State, earlier: State | None, origin: Origin | None
         if there is not None and not _is_child(path, there, state.description, origin):
             raise _other_lessons(path, there.tasks, state.description.tasks)
         if earlier is not None and not _is_held(earlier, there):
-            there = _commit(path, earlier, there)
-        return Origin.of(path, _commit(path, state, there), state)
+            there = _commit(path, earlier, there, own)
+        return Origin.of(path, _commit(path, state, there, own), state)
 
 
 def version_of(state: State, origin: Origin | None) -> str:
@@ -118,13 +127,19 @@ def earlier_state(origin: Origin, description: Description, device: torch.device
     if found is None:
         return None
     bundle = read_generation(origin.path, found.generation)
-    return State.of(restore(found, bundle.tensors).to(device), described(found))
+    method = restore(found, bundle.tensors, backbone_in(found, bundle.base))
+    return State.of(method.to(device), described(found))
 
 
-def _commit(path: Path, state: State, parent: BundleConfig | None) -> BundleConfig:
+def _commit(path: Path, state: State, parent: BundleConfig | None, own: OwnBackbone | None) -> BundleConfig:
     assert state.description is not None
-    generation = None if parent is None else parent.generation
-    return commit_lesson(path, state.description, stored_state(state.method), parent_generation=generation)
+    return commit_lesson(
+        path,
+        state.description,
+        stored_state(state.method),
+        parent_generation=None if parent is None else parent.generation,
+        give_base=None if own is None else own.give,
+    )
 
 
 def _is_child(path: Path, there: BundleConfig, new: Description, origin: Origin | None) -> bool:

@@ -32,7 +32,7 @@ def heading(learner: Learner) -> list[str]:
     rank = learner.method_options.get("rank")
     method = learner.method_name + (f" rank {rank}" if rank is not None else "")
     backbone = learner.backbone
-    origin = ", comes with sdlora" if backbone.name == SHIPPED else ""
+    origin = ", comes with sdlora" if backbone.name == SHIPPED and learner.source.base is None else ""
     return [
         f"{known(learner)}, {method}, version {learner.model_version}",
         f"backbone {backbone.name} (sha256 {backbone.sha256[:8]}), {num_pretrained(learner) / 1e6:.3g} M{origin}",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sdlora.bundle import BackboneSource, Description, MethodSource, Preprocessing, TaskRecord
+from sdlora.bundle import Description, MethodSource, Preprocessing, TaskRecord
 from sdlora.engine.checkpoint import stored_state
 from sdlora.engine.device import open_accelerator
 from sdlora.files import digest, tensor_bytes
@@ -162,7 +162,7 @@ def _description(learner: Learner, record: TaskRecord) -> Description:
     mean, std = backbone.statistics()
     return Description(
         seed=learner.seed,
-        backbone=BackboneSource(name=backbone.name, sha256=backbone.sha256),
+        backbone=learner.source,
         method=MethodSource(name=learner.method_name, options=learner.method_options),
         preprocessing=Preprocessing(
             image_size=learner.image_size,
