@@ -14,7 +14,7 @@ def test_a_run_from_start_to_end(sdlora, workplace):
     first, second = answer.out.splitlines()
     assert first.startswith("Acc ")
     assert "(%, 1 seed) in " in first
-    assert second == "Runs: runs/tiny/ seed0"
+    assert second == "Runs: runs/tiny/ seed0, with their models in model/"
     lines = answer.err.splitlines()
     assert lines[0].startswith("tiny: 2 tasks × 2 classes, seed 0, untrained_vit (sha256 ")
     assert lines[0].endswith("), cpu float32.")
@@ -22,7 +22,8 @@ def test_a_run_from_start_to_end(sdlora, workplace):
     assert sum("epoch" in line for line in lines) == 4
     assert sum("learned" in line for line in lines) == 2
     assert sorted(path.name for path in (workplace / "runs/tiny/seed0").iterdir() if path.name[0] != ".") == [
-        "checkpoint", "confusion.json", "cost.json", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml"
+        "checkpoint", "confusion.json", "cost.json", "manifest.json", "matrix.json", "metrics.jsonl", "model",
+        "recipe.toml"
     ]  # fmt: skip
 
 
@@ -33,6 +34,13 @@ def test_the_same_command_twice_changes_nothing(sdlora, workplace):
     assert second.json == first.json
     assert "was finished before" in second.err
     assert {path: path.read_bytes() for path in (workplace / "runs").rglob("*.json*")} == before
+
+
+def test_the_model_of_a_run_is_a_model_like_any_other(sdlora, workplace):
+    model = sdlora("train", "tiny.toml", "--json").json["runs"][0]["model"]
+    assert model == "runs/tiny/seed0/model"
+    told = sdlora("inspect", model, "--json").json
+    assert [len(task["classes"]) for task in told["tasks"]] == [2, 2]
 
 
 def test_json_of_two_seeds(sdlora, workplace):
@@ -84,7 +92,8 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(sdlora, workplace, monkeypatc
     assert answer.err.endswith("Stopped at task 1, epoch 2. The same command continues.\n")
     again = sdlora("train", "tiny.toml", "--json")
     assert "sdlora found at task 1, epoch 2: continues there" in again.err
-    assert {**again.json["runs"][0], "path": "", "seconds": 0} == {**straight, "path": "", "seconds": 0}
+    differing = {"path": "", "seconds": 0, "model": ""}
+    assert {**again.json["runs"][0], **differing} == {**straight, **differing}
     matrices = [(workplace / "runs" / name / "seed0/matrix.json").read_bytes() for name in ("straight", "tiny")]
     assert matrices[0] == matrices[1]
 

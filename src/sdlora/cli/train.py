@@ -92,7 +92,8 @@ def _train(console: Console, experiment: Experiment, *, fresh: bool) -> int:
     top = Path(experiment.recipe.run.output_dir)
     folders = " ".join(f"seed{outcome.seed}" for outcome in outcomes)
     console.result(f"{figures(document)} in {duration(sum(outcome.result.seconds for outcome in outcomes))}")
-    console.result(f"Runs: {top}/ {folders}")
+    model = ", with their models in model/" if last.model else ""
+    console.result(f"Runs: {top}/ {folders}{model}")
     console.note(f"Next: sdlora report {top}")
     return 0
 

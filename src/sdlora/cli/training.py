@@ -14,6 +14,7 @@ from sdlora.config.resolved import recipe_toml, resolved
 from sdlora.engine import RunResult, fit
 from sdlora.errors import RunError
 from sdlora.files import FolderLock, remove_folder, storage_errors
+from sdlora.learner.run_model import keep_model
 from sdlora.metrics import AccuracyMatrix, aaa, acc, forgetting
 from sdlora.reports.spread import mean_std
 from sdlora.reports.text import plural, plus_minus
@@ -29,11 +30,13 @@ class Outcome:
         seed: The seed.
         result: What `fit` returned.
         place: Task and epoch in which a signal stopped it.
+        model: Its bundle; None of a run that is not finished, or whose method leaves none.
     """
 
     seed: int
     result: RunResult
     place: str
+    model: Path | None
 
     @property
     def matrix(self) -> AccuracyMatrix | None:
@@ -46,7 +49,8 @@ class Outcome:
         """Return the run as ``--json`` prints it; the metrics of an unfinished one are None."""
         metrics = {name: metric(self.matrix) if self.matrix else None for name, metric in METRICS.items()}
         place = {"path": str(self.result.folder), "seed": self.seed, "status": self.result.status}
-        return {**place, **metrics, "seconds": self.result.seconds}
+        model = None if self.model is None else str(self.model)
+        return {**place, **metrics, "seconds": self.result.seconds, "model": model}
 
 
 def train_seeds(
@@ -78,8 +82,10 @@ def train_seeds(
                 recipe_text=recipe_toml(experiment.recipe, seed),
                 observer=progress,
             )
-        outcomes.append(Outcome(seed, result, progress.place))
-        if result.status == "stopped":
+        is_finished = result.status == "finished"
+        model = keep_model(experiment, seed, result) if is_finished else None
+        outcomes.append(Outcome(seed, result, progress.place, model))
+        if not is_finished:
             break
         if not progress.is_begun:
             console.note(f"  {label} was finished before: {folder}")

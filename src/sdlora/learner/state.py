@@ -180,6 +180,7 @@ def backbone_in(description: Description, base: Mapping[str, Tensor] | None) -> 
             f"{backbone.sha256[:8]}",
             fix="install the version of sdlora and timm that wrote it" if base is None else None,
         )
+    backbone.normalise_by_(description.preprocessing.mean, description.preprocessing.std)
     return backbone
 
 

@@ -9,12 +9,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sdlora.bundle import Description, MethodSource, Preprocessing, TaskRecord
+from sdlora.bundle import Description, MethodSource, TaskRecord
 from sdlora.engine.checkpoint import stored_state
 from sdlora.engine.device import open_accelerator
 from sdlora.files import digest, tensor_bytes
 from sdlora.learner.data import LabelledImages, opened
 from sdlora.learner.defaults import default_epochs, lesson_options
+from sdlora.learner.describe import describe
 from sdlora.learner.exam import Exam
 from sdlora.learner.imprint import imprint, needs_imprint, refresh
 from sdlora.learner.lesson import Lesson
@@ -158,20 +159,11 @@ def _graduate(
 
 
 def _description(learner: Learner, record: TaskRecord) -> Description:
-    backbone, augment = learner.backbone, learner.augment
-    mean, std = backbone.statistics()
-    return Description(
-        seed=learner.seed,
-        backbone=learner.source,
+    return describe(
+        learner.backbone,
+        learner.augment,
+        source=learner.source,
         method=MethodSource(name=learner.method_name, options=learner.method_options),
-        preprocessing=Preprocessing(
-            image_size=learner.image_size,
-            test_crop=augment.test_crop,
-            crop_scale=augment.crop_scale,
-            crop_ratio=augment.crop_ratio,
-            flip=augment.flip,
-            mean=mean,
-            std=std,
-        ),
+        seed=learner.seed,
         tasks=(*learner.history, record),
     )
