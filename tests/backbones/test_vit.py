@@ -103,3 +103,14 @@ def test_a_model_of_the_callers_own_keeps_what_its_configuration_says():
 def test_a_model_without_a_configuration_is_normalised_by_halves():
     model = VisionTransformer(img_size=16, patch_size=8, embed_dim=32, depth=1, num_heads=2)
     assert backbone_of(model).std.flatten().tolist() == [0.5, 0.5, 0.5]
+
+
+def test_other_statistics_can_be_taken_and_told():
+    backbone = untrained_vit()
+    images = torch.rand(2, 3, 16, 16)
+    before = backbone(images)
+    backbone.normalise_by_((0.1, 0.2, 0.3), (1, 0.9, 0.8))
+    assert backbone.statistics() == ((0.1, 0.2, 0.3), (1.0, 0.9, 0.8))
+    assert not torch.equal(backbone(images), before)
+    backbone.normalise_by_((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert torch.equal(backbone(images), before)

@@ -117,3 +117,14 @@ def test_what_is_not_there(tmp_path, monkeypatch):
         made("stream.dataset=cub200", "stream.root=birds")
     with pytest.raises(ConfigError, match="vit_bsae"):
         made("backbone.name=vit_bsae_patch16_224.augreg")
+
+
+def test_other_statistics_of_the_input_are_those_of_the_recipe():
+    recipe = RECIPE.replace(b"[method]", b"mean = [0, 0.25, 0]\nstd = [1, 0.5, 1]\n[method]", 1)
+    usual, other = build(parse_recipe(RECIPE, name="r")).backbone, build(parse_recipe(recipe, name="r")).backbone
+    assert usual.statistics() == ((0.5,) * 3, (0.5,) * 3)
+    assert other.statistics() == ((0.0, 0.25, 0.0), (1.0, 0.5, 1.0))
+    images = torch.rand(2, 3, 16, 16)
+    expected = (images - torch.tensor([0, 0.25, 0]).view(3, 1, 1)) / torch.tensor([1, 0.5, 1]).view(3, 1, 1)
+    torch.testing.assert_close(other.normalise(images), expected)
+    assert other.sha256 == usual.sha256

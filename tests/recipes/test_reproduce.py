@@ -142,6 +142,14 @@ def test_settings_are_those_of_the_source(name):
         assert (found == pytest.approx(value)) if isinstance(value, float) else (found == value), key
 
 
+def test_inputs_are_what_the_released_code_feeds():
+    cifar = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+    for name in SETTINGS:
+        section = load_recipe(f"reproduce/{name}").backbone
+        expected = cifar if name == "cifar100_10/hide_prompt" else ((0, 0, 0), (1, 1, 1))
+        assert (section.mean, section.std) == expected, name
+
+
 def test_what_makes_a_prediction_depend_on_its_neighbours_is_only_here_and_named():
     found = set()
     for name, path in shipped_recipes().items():

@@ -73,6 +73,8 @@ def test_a_run_given_twice(small):
         ({"manifest": {"device": "cuda"}}, "runs on different hardware: times are not compared fairly."),
         ({"recipe": {"stream": {"dataset": "small", "num_tasks": 2, "class_order": "given"}}},
          "stream.class_order differs: seed for lora; given for sdlora"),
+        ({"recipe": {"backbone": {"name": "tiny", "mean": [0.0, 0.0, 0.0]}}},
+         "backbone.mean differs: None for lora; [0.0, 0.0, 0.0] for sdlora"),
     ],
 )  # fmt: skip
 def test_what_the_protocol_fixes_must_not_differ(small, changes, words):

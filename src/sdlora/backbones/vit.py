@@ -92,6 +92,11 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.family.features(self.model, self._checked(images))
 
+    def normalise_by_(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Take other statistics than those it was pretrained with, such as 0 and 1 for images that stay in 0..1."""
+        for buffer, values in ((self.mean, mean), (self.std, std)):
+            buffer.copy_(torch.tensor(values).view(1, 3, 1, 1))
+
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and deviation of each channel as they were given, to float32's own decimals."""
         mean, std = (tuple(float(str(x)) for x in buffer.flatten().cpu().numpy()) for buffer in (self.mean, self.std))

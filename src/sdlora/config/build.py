@@ -13,7 +13,7 @@ import numpy as np
 import sdlora.datasets
 import sdlora.methods  # noqa: F401  both fill their registries
 from sdlora.backbones.vit import Backbone, load_backbone
-from sdlora.config.schema import NumpyOrder, OptimSection, OrderFile, Recipe, StepsSection
+from sdlora.config.schema import BackboneSection, NumpyOrder, OptimSection, OrderFile, Recipe, StepsSection
 from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset
 from sdlora.engine.options import FitOptions, OptimOptions, Steps
 from sdlora.methods.base import METHODS, Method
@@ -83,12 +83,19 @@ def build(recipe: Recipe) -> Experiment:
         ConfigError: If the backbone cannot be had by that name.
         DataError: If the dataset is not there, or not as it should be.
     """
-    backbone = load_backbone(recipe.backbone.name, **recipe.backbone.options.model_dump())
+    backbone = _backbone(recipe.backbone)
     root = Path(recipe.stream.root) if recipe.stream.root else None
     given = recipe.data.model_dump(exclude_none=True)
     augment = {key: given.pop(key) for key in AUGMENT_KEYS & given.keys()}
     dataset = DATASETS.get(recipe.stream.dataset)(root, backbone.image_size, **given)
     return Experiment(recipe, backbone, replace(dataset, default_augment=replace(dataset.default_augment, **augment)))
+
+
+def _backbone(section: BackboneSection) -> Backbone:
+    backbone = load_backbone(section.name, **section.options.model_dump())
+    mean, std = backbone.statistics()
+    backbone.normalise_by_(section.mean or mean, section.std or std)
+    return backbone
 
 
 def fit_options(recipe: Recipe, seed: int) -> FitOptions:

@@ -15,6 +15,8 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Deviation = Annotated[float, Field(gt=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Device = Annotated[
     str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?|mps)$", description="auto, cpu, cuda, cuda:N or mps")
@@ -107,10 +109,15 @@ class BackboneSection(Section):
 
     Attributes:
         name: A name out of ``sdlora list backbones``; a timm name needs its weight tag.
+        mean: Of each channel, fraction, subtracted from images in 0..1; absent, what the model was pretrained with.
+        std: Of each channel, fraction, by which the rest is divided; absent, likewise. Much published code leaves
+            images in 0..1: mean 0, std 1.
         options: Keyword arguments of the backbone's constructor, for backbones that take any.
     """
 
     name: Name
+    mean: tuple[Fraction, Fraction, Fraction] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
     options: Section = Section()
 
 

@@ -8,6 +8,8 @@ from sdlora.reports.comparison import Comparison
 from sdlora.reports.runs import Run
 from sdlora.reports.text import listed, plural, printable
 
+INPUT_RANGE = ("backbone.mean", "backbone.std")  # absent where it is the backbone's own
+
 _SEEN_IN_PRETRAINING = {
     "imagenet_r": "its 200 classes are ImageNet classes, drawn and painted",
     "imagenet_a": "its 200 classes are ImageNet classes",
@@ -69,11 +71,12 @@ def disagreements(comparison: Comparison) -> list[str]:
 
 
 def _unequal_settings(comparison: Comparison) -> list[str]:
-    """Compare what belongs to the protocol, not to a method: stream, data and number format."""
+    """Compare what belongs to the protocol, not to a method: stream, data, input range and number format."""
     found: dict[str, dict[str, list[str]]] = {}
     for entry in comparison.ranked:
         manifest, settings = entry.runs[0].manifest, entry.runs[0].settings
         protocol = {key: value for key, value in settings.items() if key.startswith(("stream.", "data."))}
+        protocol |= {key: settings.get(key) for key in INPUT_RANGE}
         for key, value in {**protocol, "dtype": manifest.dtype, "sdlora version": manifest.sdlora}.items():
             found.setdefault(key, {}).setdefault(printable(str(value)), []).append(entry.label)
     return [
