@@ -39,8 +39,8 @@ def test_the_same_command_twice_changes_nothing(sdlora, workplace):
 def test_the_model_of_a_run_is_a_model_like_any_other(sdlora, workplace):
     model = sdlora("train", "tiny.toml", "--json").json["runs"][0]["model"]
     assert model == "runs/tiny/seed0/model"
-    told = sdlora("inspect", model, "--json").json
-    assert [len(task["classes"]) for task in told["tasks"]] == [2, 2]
+    lessons = sdlora("inspect", model, "--json").json["config"]["tasks"]
+    assert [len(lesson["classes"]) for lesson in lessons] == [2, 2]
 
 
 def test_json_of_two_seeds(sdlora, workplace):

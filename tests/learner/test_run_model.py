@@ -25,9 +25,9 @@ TINY = (
 VARIANTS = ("sdlora_continuous", "sdlora_kd", "sdlora_paper", "sdlora_rr")
 
 
-def run(name, folder):
+def run(name, folder, *changes):
     """Train a shipped recipe on a few stripes."""
-    experiment = build(load_recipe(f"glyphs100_10/{name}", TINY))
+    experiment = build(load_recipe(f"glyphs100_10/{name}", [*TINY, *changes]))
     return experiment, fit(experiment.method, experiment.stream(0), experiment.options(0), folder, recipe={})
 
 
@@ -85,3 +85,13 @@ def test_what_learns_everything_at_once_leaves_none(tmp_path):
     experiment, result = run("joint", tmp_path / "seed0")
     assert keep_model(experiment, 0, result) is None
     assert not (tmp_path / "seed0" / "model").exists()
+
+
+def test_it_sees_images_as_the_run_did_on_a_backbone_that_no_name_leads_to(tmp_path):
+    changes = ("backbone.options={width=16, depth=1}", "backbone.mean=[0, 0.2, 0]", "backbone.std=[1, 1, 0.9]")
+    experiment, result = run("sdlora", tmp_path / "seed0", *changes)
+    learner = Learner.load(keep_model(experiment, 0, result), device="cpu")
+    assert learner.backbone.statistics() == ((0.0, 0.2, 0.0), (1.0, 1.0, 0.9))
+    images = torch.rand(3, 3, learner.image_size, learner.image_size)
+    method = load_method(experiment.method, experiment.stream(0), result.folder)
+    torch.testing.assert_close(learner.method(images), method(images))

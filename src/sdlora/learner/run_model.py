@@ -46,7 +46,8 @@ def keep_model(experiment: Experiment, seed: int, result: RunResult) -> Path | N
     if method.joint or any(map(bad_class_name, stream.classes)):
         return None
     backbone = experiment.backbone
-    own = None if is_named(backbone) else OwnBackbone(backbone)
+    may_differ = bool(recipe.backbone.options.model_dump())  # from what its name alone leads to
+    own = OwnBackbone(backbone) if may_differ and not is_named(backbone) else None
     description = describe(
         backbone,
         stream.augment,
