@@ -24,3 +24,5 @@ def test_a_name_is_taken_once():
 
 def test_nothing_near_is_nothing():
     assert nearest("zzz", ["alpha", "beta"]) is None
+    assert nearest("fruits", ["digits"]) == "digits"
+    assert nearest("fruits", ["digits"], likeness=0.7) is None

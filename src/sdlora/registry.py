@@ -11,9 +11,9 @@ from sdlora.errors import ConfigError
 T = TypeVar("T")
 
 
-def nearest(name: str, known: list[str]) -> str | None:
-    """Return the known name closest to `name`, or None if none is close."""
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), None)
+def nearest(name: str, known: list[str], *, likeness: float = 0.5) -> str | None:
+    """Return the known name closest to `name`, or None if none is as much like it: 1 is the same, 0 another word."""
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=likeness)), None)
 
 
 class Registry(Generic[T]):

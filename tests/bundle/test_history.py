@@ -6,7 +6,7 @@ import pytest
 import torch
 from bundles import contents, description, newest, record, tensors
 
-from sdlora.bundle import commit_lesson, earlier_states, history, read_bundle, read_config, undo
+from sdlora.bundle import commit_lesson, earlier_states, history, neighbour, read_bundle, read_config, undo
 from sdlora.errors import BundleError
 
 LESSONS = (("rose", "tulip"), ("fern",), ("ivy",), ("moss",), ("oak",))
@@ -27,6 +27,16 @@ def kept(path):
 
 def num_weights(path):
     return sum(name.startswith("model-") for name in contents(path))
+
+
+def test_a_mistyped_name_finds_the_bundle_beside_it(garden):
+    beside = garden.with_name("shpo")
+    assert neighbour(beside) == garden
+    with pytest.raises(BundleError, match="does not exist") as caught:
+        read_config(beside)
+    assert caught.value.fix == f"did you mean {garden}?"
+    assert neighbour(garden.with_name("bread")) is None
+    assert neighbour(garden / "gone" / "shop") is None
 
 
 def test_what_lies_in_a_bundle(garden):

@@ -106,6 +106,22 @@ def test_a_drop_beyond_the_limit_saves_nothing(home, sdlora, monkeypatch):
     assert sdlora("learn", "shop", "one", "--max-drop", "0.1").code == 2
 
 
+@pytest.mark.parametrize("share", ["2", "-0.1", "nan"])
+def test_a_bound_that_is_no_share_would_hold_nothing_back(home, sdlora, share):
+    answer = sdlora("learn", "shop", "summer", "--retest", "spring_test", "--max-drop", share)
+    assert answer.code == 2
+    assert f"--max-drop {share}\nExpected: a share from 0 to 1" in answer.err
+
+
+@pytest.mark.parametrize("words", [("--undo",), ("--rename", "stripes 0=zero")])
+def test_what_only_a_lesson_obeys_is_refused_without_one(home, sdlora, words):
+    before = contents(home / "shop")
+    answer = sdlora("learn", "shop", *words, "--out", "copy", "--max-drop", "0")
+    assert answer.code == 2
+    assert f"--max-drop, --out with {words[0]}" in answer.err
+    assert contents(home / "shop") == before
+
+
 def test_another_name_keeps_the_model_as_it_is(home, sdlora):
     before = contents(home / "shop")
     assert sdlora("learn", "shop", "summer", "--out", "copy", "--epochs", "1").code == 0
@@ -120,6 +136,14 @@ def test_a_name_that_is_almost_there_is_asked_for(home, sdlora):
     assert sdlora("learn", "shpo", "summer", *NEW, "--new").code == 0
     assert sdlora("learn", "shop", "summer", "--new").code == 2
     assert sdlora("learn", "shop", "summer", "--method", "sdlora").code == 2
+    (home / "shop").rename(home / "digits")
+    assert sdlora("learn", "fruits", "summer", *NEW).code == 0  # another word, not a slip
+
+
+def test_commands_that_are_proposed_can_be_pasted(home, sdlora):
+    answer = sdlora("learn", "my shop", "summer", *NEW, "--new")
+    assert answer.out.rstrip().endswith("Next: sdlora predict 'my shop' IMAGE")
+    assert "Fix: sdlora learn 'my shop' DATA, or --new" in sdlora("learn", "my shpo", "summer").err
 
 
 def test_a_folder_of_something_else_is_refused_untouched_before_anything_is_taught(home, sdlora):

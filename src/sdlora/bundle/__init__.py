@@ -3,7 +3,7 @@
 from sdlora.bundle.commit import check_free, commit_lesson, record, undo
 from sdlora.bundle.config import BundleConfig, Description, Weights
 from sdlora.bundle.folder import Bundle, is_bundle, read_bundle, read_config, read_generation
-from sdlora.bundle.history import earlier_states
+from sdlora.bundle.history import earlier_states, neighbour
 from sdlora.bundle.lock import writing
 from sdlora.bundle.records import MeasuredTask, Measurement, Retest, TaskRecord, Weakest
 from sdlora.bundle.source import BackboneSource, Base, MethodSource, Preprocessing
@@ -26,6 +26,7 @@ __all__ = [
     "commit_lesson",
     "earlier_states",
     "is_bundle",
+    "neighbour",
     "read_bundle",
     "read_config",
     "read_generation",

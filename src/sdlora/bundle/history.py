@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 
 from pydantic import ValidationError
 
@@ -16,11 +17,13 @@ from sdlora.bundle.config import FORMAT, BundleConfig, seal
 from sdlora.datasets.images import printable
 from sdlora.errors import BundleError, SDLoRAError, StorageError
 from sdlora.files import MAX_JSON_BYTES, json_bytes, read_json
+from sdlora.registry import nearest
 
 HISTORY = "history"
 MARK = "export.json"  # what every export holds, and nothing else of this package
 MAX_EARLIER = 10  # states before earlier lessons
 MAX_EARLIER_BYTES = 100_000_000  # of their weights; the state before the last lesson is kept whatever it takes
+MISTYPED = 0.7  # likeness of two names; digits and fruits, which are two words, have 0.5
 NUMBERED = re.compile(r"[1-9][0-9]{0,15}\.json")
 
 
@@ -48,11 +51,26 @@ def newest(path: Path) -> int:
     if numbers := generations(path):
         return numbers[-1]
     if not path.exists():
-        raise BundleError(f"{path} does not exist", expected="a folder written by sdlora learn")
+        close = neighbour(path)
+        raise BundleError(
+            f"{path} does not exist",
+            expected="a folder written by sdlora learn",
+            fix=f"did you mean {close}?" if close else None,
+        )
     what = "is not a bundle: it holds no history" if path.is_dir() else "is not a model folder"
     if (path / MARK).is_file():
         what += "; it looks like an export"
     raise BundleError(f"{path} {what}", expected="a folder written by sdlora learn")
+
+
+def neighbour(path: Path) -> Path | None:
+    """Return the bundle beside `path` whose name is so close to its own that one may be mistyped, if there is one."""
+    try:
+        beside = [other.name for other in path.parent.iterdir() if other.name != path.name and generations(other)]
+    except OSError:
+        return None
+    close = nearest(path.name, beside, likeness=MISTYPED)
+    return path.with_name(close) if close else None
 
 
 def file_of(path: Path, number: int) -> Path:
@@ -163,5 +181,5 @@ def damage(path: Path, number: int) -> Iterator[None]:
         if isinstance(error, SDLoRAError):
             raise
         is_mended = kept_before(path, number) is not None
-        fix = f"sdlora learn {path} --undo restores the state before the last lesson" if is_mended else None
+        fix = f"sdlora learn {quote(str(path))} --undo restores the state before the last lesson" if is_mended else None
         raise BundleError(printable(str(error)), fix=fix) from error

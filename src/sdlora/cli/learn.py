@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sdlora.cli.console import Console
+from sdlora.cli.corrections import check_alone, rename_classes, undo_lesson
 from sdlora.cli.options import INTERRUPTED, Device, with_console
 from sdlora.errors import CheckError, ConfigError
 
@@ -86,13 +88,18 @@ def learn(  # noqa: PLR0913  one option each
     if len(asked) != 1:
         found = " and ".join(asked) if asked else "nothing to learn"
         raise ConfigError(f"{found} for {model}", expected="one of DATA, --rename OLD=NEW, --undo")
-    if undo:
-        return _undo(console, model)
-    if rename:
-        return _rename(console, model, rename)
-    if max_drop is not None and not retest:
-        raise ConfigError("--max-drop without --retest", expected="a folder to measure the drop on")
-    assert data is not None
+    if data is None:
+        lesson: dict[str, object] = {
+            "--backbone": backbone,
+            "--method": method,
+            "--retest": retest,
+            "--max-drop": max_drop,
+        }
+        lesson |= {"--epochs": epochs, "--time-limit": time_limit, "--out": out, "--new": new}
+        lesson |= {"--skip-known": skip_known, "--update": update, "--skip-unreadable": skip_unreadable}
+        check_alone(asked[0], lesson)
+        return undo_lesson(console, model) if undo else rename_classes(console, model, rename or [])
+    _check_max_drop(max_drop, retest)
     wishes: dict[str, Any] = {
         "retest": retest or [],
         "epochs": epochs,
@@ -175,26 +182,30 @@ def _check_places(model: Path, out: Path, *, is_new: bool) -> None:
         BundleError: If there is something that is no model.
         ConfigError: If there is no such model, but one of a similar name, and a new one was not asked for.
     """
-    from sdlora.bundle import check_free, is_bundle
+    from sdlora.bundle import check_free, is_bundle, neighbour
 
     for folder in (model, out):
         if not is_bundle(folder):
             check_free(folder)
-    if not model.exists() and not is_new and (similar := _similar(model)):
+    if not model.exists() and not is_new and (similar := neighbour(model)):
         raise ConfigError(
-            f"{model} does not exist, {similar} does", fix=f"sdlora learn {similar} DATA, or --new to begin {model}"
+            f"{model} does not exist, {similar} does",
+            fix=f"sdlora learn {quote(str(similar))} DATA, or --new to begin {model}",
         )
 
 
-def _similar(model: Path) -> Path | None:
-    """Return the model folder beside `model` whose name is closest to its own."""
-    from sdlora.bundle import is_bundle
-    from sdlora.registry import nearest
+def _check_max_drop(max_drop: float | None, retest: list[Path] | None) -> None:
+    """Refuse a bound that could hold nothing back.
 
-    if not model.parent.is_dir():
-        return None
-    close = nearest(model.name, [path.name for path in model.parent.iterdir() if path != model and is_bundle(path)])
-    return model.with_name(close) if close else None
+    Raises:
+        ConfigError: If it is no share, or there is nothing to measure it on.
+    """
+    if max_drop is None:
+        return
+    if not 0 <= max_drop <= 1:
+        raise ConfigError(f"--max-drop {max_drop:g}", expected="a share from 0 to 1, such as 0.02 for two points")
+    if not retest:
+        raise ConfigError("--max-drop without --retest", expected="a folder to measure the drop on")
 
 
 def _check_drop(record: TaskRecord, max_drop: float, out: Path) -> None:
@@ -214,66 +225,6 @@ def _check_drop(record: TaskRecord, max_drop: float, out: Path) -> None:
             expected=f"at most {100 * max_drop:g} points less",
             fix="more images, fewer epochs, or a larger --max-drop",
         )
-
-
-def _undo(console: Console, model: Path) -> int:
-    from sdlora.bundle import read_config, undo, writing
-    from sdlora.errors import BundleError
-    from sdlora.learner.summary import counted
-
-    _check_bundle(model)
-    with writing(model):
-        try:
-            before = read_config(model).classes
-        except BundleError:  # it is damaged; to undo that is what is wanted
-            before = ()
-        config = undo(model)
-    gone = [label for label in before if label not in config.classes]
-    console.document(
-        {
-            "model": str(model),
-            "version": config.version,
-            "num_tasks": len(config.tasks),
-            "num_seen": len(config.classes),
-            "gone": gone,
-        }
-    )
-    known = f"{counted(len(config.classes), 'class', 'classes')} in {counted(len(config.tasks), 'lesson', 'lessons')}"
-    console.result(f"{model} is back to {known}." + (f" Gone: {', '.join(gone)}." if gone else ""))
-    return 0
-
-
-def _rename(console: Console, model: Path, pairs: list[str]) -> int:
-    from sdlora.bundle import writing
-    from sdlora.learner import Learner
-
-    names = {}
-    for pair in pairs:
-        old, equals, name = pair.partition("=")
-        if not equals:
-            raise ConfigError(f"--rename {pair}", expected="OLD=NEW")
-        names[old] = name
-    _check_bundle(model)
-    with writing(model):
-        learner = Learner.load(model, device="cpu")
-        learner.rename(names)
-        learner.save(model)
-    console.document({"model": str(model), "version": learner.model_version, "renamed": names})
-    for old, name in names.items():
-        console.result(f"{old} is called {name} now.")
-    return 0
-
-
-def _check_bundle(model: Path) -> None:
-    """Refuse what is no model, before a lock is put into it.
-
-    Raises:
-        BundleError: Saying what it is instead.
-    """
-    from sdlora.bundle import is_bundle, read_config
-
-    if not is_bundle(model):
-        read_config(model)
 
 
 def seconds_of(text: str) -> float:
