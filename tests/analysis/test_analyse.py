@@ -33,3 +33,10 @@ def test_the_same_run_against_itself_is_undecided(sdlora):
 def test_runs_that_cannot_be_compared(change, what, train, sdlora):
     with pytest.raises(RunError, match=f"differ in {what}"):
         analyse(sdlora, train(change), device="cpu")
+
+
+def test_weights_that_never_moved_are_refused(train):
+    alone = train("data.num_classes=3")  # one class a task: nothing to tell it from, so no gradient
+    with pytest.raises(RunError, match="never moved") as caught:
+        analyse(alone, device="cpu")
+    assert caught.value.expected == "tasks of two classes or more"

@@ -50,7 +50,13 @@ def analyse(folder: Path, against: Path | None = None, *, device: str = "auto") 
         DataError: If the data are not there.
     """
     found = Trajectory.load(folder)
-    first = closeness(found.gram())
+    gram = found.gram()
+    if not gram.trace():
+        raise RunError(
+            f"the weights of {folder} never moved, so there is no path to judge",
+            expected="tasks of two classes or more",
+        )
+    first = closeness(gram)
     second = importance(found.residuals(), found.magnitudes())
     accuracies, num_images = found.accuracies_on_the_way(device)
     if against is None:

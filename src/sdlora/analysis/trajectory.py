@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from statistics import fmean
 from typing import cast
 
@@ -60,7 +61,7 @@ class Trajectory:
         if len(run.task_sizes) < 2 or run.is_joint:
             raise RunError(f"{run.path} has 1 task", expected="at least 2", fix="stream.num_tasks=2 or more")
         if not run.is_finished:
-            raise RunError(f"{run.path} is not finished", fix=f"sdlora train {run.path}/recipe.toml")
+            raise RunError(f"{run.path} is not finished", fix=f"sdlora train {quote(str(run.path / 'recipe.toml'))}")
         experiment = build(load_recipe(str(run.path / "recipe.toml")))
         found = cls(run, experiment, experiment.stream(run.seed))
         if found.stream.digest != run.manifest.stream.digest:
