@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +35,7 @@ class LessonProgress(LessonObserver):
     def __init__(self, console: Console, model: Path, learner: Learner) -> None:
         self.console, self.model, self.learner = console, model, learner
         self._is_last, self._told = False, time.monotonic()
+        self._epoch = 0  # that was finished last, from 1
         self._training = TrainingProgress(console, f"lesson {learner.num_tasks + 1}")
 
     def __enter__(self) -> LessonProgress:
@@ -64,7 +66,7 @@ class LessonProgress(LessonObserver):
             self.console.note(f"  about {roughly(seconds)}")
 
     def on_held_out(self, accuracy: float) -> None:
-        self._training.extra = f"  held-out {100 * accuracy:.0f} %"
+        self._training.extra = f"  held-out {100 * accuracy:.0f} % after epoch {self._epoch}"
 
     def on_start(self, progress: Progress) -> None:
         self._training.on_start(progress)
@@ -74,6 +76,7 @@ class LessonProgress(LessonObserver):
         self._training.on_step(report)
 
     def on_epoch(self, row: dict[str, Any]) -> None:
+        self._epoch = row["epoch"] + 1
         if self._is_last or time.monotonic() - self._told >= SILENCE:
             self._told = time.monotonic()
             self._training.on_epoch(row)
@@ -114,7 +117,8 @@ def report(model: Path, learner: Learner, record: TaskRecord, new_bytes: int) ->
         rows.append((_lessons(unmeasured), "not measured: the images are gone (--retest FOLDER measures)"))
     width = max(len(name) for name, _ in rows)
     saved = f"Saved {model}: {known(learner)}, {new_bytes / 1e6:+.1f} MB, taught in {duration(record.seconds)}."
-    undo = f" Undo: sdlora learn {model} --undo" if learner.num_tasks > 1 else f" Next: sdlora predict {model} IMAGE"
+    name = quote(str(model))
+    undo = f" Undo: sdlora learn {name} --undo" if learner.num_tasks > 1 else f" Next: sdlora predict {name} IMAGE"
     return document, [*(f"  {name.ljust(width)}  {value}" for name, value in rows), saved + undo]
 
 
