@@ -67,6 +67,12 @@ def test_a_folder_without_an_image_says_what_it_holds(tmp_path):
     assert str(caught.value.expected).startswith(".jpg .jpeg .png")
 
 
+def test_a_folder_with_one_other_file(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"\(1 other file, such as notes\.txt\)"):
+        gather([str(tmp_path)])
+
+
 def test_an_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError) as caught:

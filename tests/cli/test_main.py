@@ -43,7 +43,8 @@ def test_alone_it_shows_the_verbs_and_three_commands_to_begin_with(sdlora):
     assert answer.code == 0
     assert answer.err == ""
     for verb in VERBS:
-        assert re.search(rf"^  {verb} +\w", answer.out, re.MULTILINE)
+        assert re.search(rf"^  {verb} +\w.*\.$", answer.out, re.MULTILINE)
+    assert "..." not in answer.out.partition("Commands:")[2]  # no sentence is cut off
     assert len(BEGIN) == 3
     for command in BEGIN:
         assert f"\n    {command}\n" in answer.out

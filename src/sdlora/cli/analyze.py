@@ -28,9 +28,9 @@ Out = Annotated[
 def analyze(
     console: Console, run: RunFolder, *, against: Against = None, out: Out = None, device: Device = None
 ) -> int:
-    """Measure the three findings of the paper on a run, with figures and verdicts.
+    """Measure the three findings of the paper on a run.
 
-    What each number means and when a run agrees is written in docs/analysis.md.
+    Writes figures and a page. What each number means and when a run agrees is written in docs/analysis.md.
     """
     from sdlora.analysis import analyse, write_analysis
     from sdlora.analysis.pages import check_free

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,9 +44,10 @@ def evaluate(
     out: Out = None,
     device: Device = None,
 ) -> int:
-    """Measure how often a model is right, in all and by lesson, among all the classes it knows.
+    """Measure how often a model is right, in all and by lesson.
 
-    Of data with a part called test that part counts, else all. A class is known by its name.
+    It answers with any class it knows, whatever the images show. Of data with a part called test that part counts,
+    else all. A class is known by its name.
     """
     from sdlora.learner import Learner
     from sdlora.learner.data import opened
@@ -91,10 +93,10 @@ def check_classes(
     if len(unknown) == len(found):
         raise DataError(f"{data} has no class that {model} was taught: {_some(unknown)}", expected=_some(known))
     if unknown and not ignore_unknown:
-        classes = "1 class" if len(unknown) == 1 else f"{len(unknown)} classes"
+        classes, them = ("1 class", "it") if len(unknown) == 1 else (f"{len(unknown)} classes", "them")
         raise DataError(
             f"{data} has {classes} that {model} was never taught: {_some(unknown)}",
-            fix=f"--ignore-unknown, or teach {'it' if len(unknown) == 1 else 'them'}: sdlora learn {model} FOLDER",
+            fix=f"--ignore-unknown, or teach {them}: sdlora learn {quote(str(model))} FOLDER",
         )
     return unknown
 

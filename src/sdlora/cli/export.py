@@ -28,9 +28,10 @@ Out = Annotated[
 
 @with_console
 def export(console: Console, model: Model, *, to: To, out: Out = None) -> int:
-    """Write a model for timm, PEFT or ONNX, and check that it gives the same answers.
+    """Write a model for timm, PEFT or ONNX, and check its answers.
 
-    timm: the merged model. peft: a LoRA adapter and the head. onnx: a graph that needs neither PyTorch nor sdlora.
+    They must be those of sdlora, or the export is called FOLDER.failed. timm: the merged model. peft: a LoRA adapter
+    and the head. onnx: a graph that needs neither PyTorch nor sdlora.
     """
     if to not in FORMATS:
         raise ConfigError(f'no format "{to}"', expected=f"one of {', '.join(FORMATS)}")

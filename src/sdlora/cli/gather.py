@@ -11,6 +11,7 @@ from pathlib import Path
 from sdlora.datasets.folder import CLUTTER
 from sdlora.datasets.images import SUFFIXES, printable
 from sdlora.datasets.listing import itemised
+from sdlora.reports.text import plural
 
 STDIN = "-"
 
@@ -69,7 +70,7 @@ def _images_below(root: Path) -> list[Path] | str:
                 (images if name.lower().endswith(SUFFIXES) else others).append(Path(folder, name))
     if images:
         return images
-    such = f" ({len(others)} other files, such as {printable(others[0].name)})" if others else ""
+    such = f" ({plural(len(others), 'other file')}, such as {printable(others[0].name)})" if others else ""
     return f"no image in {printable(str(root))}{os.sep}{such}"
 
 

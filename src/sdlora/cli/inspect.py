@@ -22,9 +22,10 @@ Classes = Annotated[bool, typer.Option("--classes", help="Also name every class.
 
 @with_console
 def inspect(console: Console, model: Model, *, classes: Classes = False) -> int:
-    """Show the lessons, classes and sizes of a model, and check that its files are whole.
+    """Show what a model has learned, and check that it is whole.
 
-    The accuracy on held-out images is a record of the day of the lesson, among the classes known then.
+    Lessons, classes, sizes; every file is held against its hash. The accuracy on held-out images is a record of the
+    day of the lesson, among the classes known then.
     """
     from sdlora.bundle import read_bundle
     from sdlora.learner import Learner

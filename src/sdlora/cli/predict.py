@@ -45,7 +45,7 @@ def predict(
     csv: Csv = False,
     device: Device = None,
 ) -> int:
-    """Name the classes that a model finds in images, the likeliest first.
+    """Name the classes a model finds in images, the likeliest first.
 
     It can answer only with the classes it was taught, and a high probability is no measured certainty.
     """

@@ -71,7 +71,7 @@ def serve(  # noqa: PLR0913 - the options of one command
     timeout: Timeout = 30.0,
     device: Device = None,
 ) -> int:
-    """Serve a model: an API for programs and a page to classify, teach and undo.
+    """Serve a model to programs, and to people who classify and teach.
 
     Predictions go on while a lesson is taught, and a lesson taught by another process is taken over by itself.
     """

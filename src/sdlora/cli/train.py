@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,7 +95,7 @@ def _train(console: Console, experiment: Experiment, *, fresh: bool) -> int:
     console.result(f"{figures(document)} in {duration(sum(outcome.result.seconds for outcome in outcomes))}")
     model = ", with their models in model/" if last.model else ""
     console.result(f"Runs: {top}/ {folders}{model}")
-    console.note(f"Next: sdlora report {top}")
+    console.note(f"Next: sdlora report {quote(str(top))}")
     return 0
 
 

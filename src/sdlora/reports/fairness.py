@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from shlex import quote
 
 from sdlora.reports.comparison import Comparison
 from sdlora.reports.runs import Run
@@ -44,9 +45,9 @@ def _several_backbones(comparisons: list[Comparison]) -> list[str]:
 def _left_out(run: Run) -> str:
     done = run.matrix.num_rows if run.matrix else 0
     state = "stopped" if run.manifest.status == "stopped" else "is not finished"
-    where = printable(str(run.path))
+    where = printable(quote(str(run.path / "recipe.toml")))
     progress = f"{state} after {done} of {plural(len(run.task_sizes), 'task')}"
-    return f"{printable(run.method)} seed {run.seed} {progress}, left out. Fix: sdlora train {where}/recipe.toml"
+    return f"{printable(run.method)} seed {run.seed} {progress}, left out. Fix: sdlora train {where}"
 
 
 def disagreements(comparison: Comparison) -> list[str]:
