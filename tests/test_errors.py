@@ -30,3 +30,12 @@ def test_storage_errors_name_path_reason_and_remedy(number, tmp_path: Path):
     assert "Fix:" in str(error)
     assert error.errno == number
     assert ("bytes free" in str(error)) == (number == errno.ENOSPC)
+
+
+def test_a_missing_folder_can_be_made(tmp_path: Path):
+    def fix(path: Path, verb: str) -> str | None:
+        return StorageError.from_os_error(OSError(errno.ENOENT, "gone"), path, verb=verb).fix
+
+    assert fix(tmp_path / "my runs" / "page.html", "write") == f"mkdir -p '{tmp_path}/my runs'"
+    assert fix(tmp_path / "page.html", "write") is None
+    assert fix(tmp_path / "my runs" / "page.html", "read") is None

@@ -22,6 +22,7 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from shlex import quote
 from typing import ClassVar
 
 
@@ -117,6 +118,8 @@ class StorageError(SDLoRAError, OSError):
             fix = "make room, then run the same command again"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             fix = "choose a folder you can write to, or change its permissions"
+        elif error.errno == errno.ENOENT and verb == "write" and not path.parent.is_dir():
+            fix = f"mkdir -p {quote(os.fspath(path.parent))}"
         made = cls(f"cannot {verb} {os.fspath(path)}: {reason}", fix=fix)
         made.errno = error.errno
         return made

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sdlora.errors import ConfigError
 from sdlora.predictions import make_evaluation
-from sdlora.reports.mistakes import SHOWN, SIDE, Worst, data_url, write_mistakes
+from sdlora.reports.mistakes import SHOWN, SIDE, Worst, check_free, data_url, write_mistakes
 
 CLASSES = ("daisy", "rose", "fir")
 
@@ -101,6 +101,12 @@ def test_a_page_of_ours_is_replaced_and_another_is_not(tmp_path):
         write_mistakes([], evaluation([(0, 0)]), path, title="third")
     with pytest.raises(ConfigError, match="was not written by sdlora"):
         write_mistakes([], evaluation([(0, 0)]), tmp_path, title="a folder")
+
+
+def test_where_no_folder_is_no_page_can_be(tmp_path):
+    with pytest.raises(ConfigError, match="gone is no folder") as caught:
+        check_free(tmp_path / "gone" / "mistakes.html")
+    assert caught.value.fix == f"mkdir -p {tmp_path}/gone"
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_other_files_are_passed_over_with_one_note(small, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="sdlora"):
         assert len(load_runs([folder, *notes])) == 1
     assert [record.getMessage() for record in caplog.records] == [
-        f"passed over 2 files that are no runs: {notes[0]}, {notes[1]}"
+        f"passed over 2 files without a run: {notes[0]}, {notes[1]}"
     ]
 
 

@@ -8,6 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,11 +103,13 @@ def write_mistakes(mistakes: Sequence[Mistake], evaluation: Evaluation, path: Pa
 
 
 def check_free(path: Path) -> None:
-    """Refuse to write over what is not ours.
+    """Refuse to write over what is not ours, or where there is no folder; measuring comes first and may take long.
 
     Raises:
-        ConfigError: If a file of somebody else is there.
+        ConfigError: If a file of somebody else is there, or the folder is not.
     """
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent} is no folder", fix=f"mkdir -p {quote(str(path.parent))}")
     if path.exists() and not (path.is_file() and SIGNATURE in path.read_bytes()):
         raise ConfigError(f"{path} was not written by sdlora, so it stays as it is", fix="--out OTHER.html")
 

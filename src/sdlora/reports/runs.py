@@ -17,6 +17,7 @@ from sdlora.files import read_json
 from sdlora.methods import METHODS
 from sdlora.metrics import AccuracyMatrix
 from sdlora.reports.records import ConfusionFile, CostFile, Manifest, MatrixFile, Record, TaskRow
+from sdlora.reports.text import plural
 
 logger = logging.getLogger("sdlora")
 
@@ -106,12 +107,12 @@ def load_runs(paths: Iterable[str | Path]) -> list[Run]:
         for folder in _run_folders(path):
             found.setdefault(folder.resolve(), folder)
     if strays := [str(path) for path in tops if not path.is_dir()]:
-        logger.warning("passed over %d files that are no runs: %s", len(strays), ", ".join(strays[:3]))
+        logger.warning("passed over %s without a run: %s", plural(len(strays), "file"), ", ".join(strays[:3]))
     if not found:
         raise RunError(
             f"no run in {', '.join(map(str, tops)) or 'an empty list'}",
             expected="folders with manifest.json and matrix.json",
-            fix="sdlora report runs/",
+            fix="name a folder that sdlora train wrote into",
         )
     runs = [_load_run(folder) for folder in found.values()]
     return sorted(runs, key=lambda run: (run.manifest.stream.name, run.method, run.seed, str(run.path)))
