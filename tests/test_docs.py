@@ -34,10 +34,8 @@ def test_recipes_and_overrides_of_the_readme_are_valid():
 
 
 def test_the_recipe_of_the_readme_is_valid():
-    (sections,) = blocks("toml")
-    run = '[run]\nseeds = [0]\noutput_dir = "runs/mine"\n'
-    optim = '[optim]\nname = "sgd"\nlr = 1e-2\nmomentum = 0.9\nepochs = 1\nbatch_size = 8\n'
-    recipe = parse_recipe((run + sections + optim).encode(), [], name="README")
+    (text,) = blocks("toml")
+    recipe = parse_recipe(text.encode(), [], name="README")
     assert recipe.stream.dataset == "folder"
 
 
