@@ -143,12 +143,12 @@ def load_bundle(path: Path, *, device: str = "auto", may_be_new: bool = False) -
     Raises:
         BundleError: If it is missing or damaged.
     """
-    from sdlora.bundle import read_bundle
+    from sdlora.bundle import read_config
     from sdlora.learner import Learner
 
     if may_be_new and not path.exists():
         return untaught()
-    config = read_bundle(path).config
+    config = read_config(path)
     learner = Learner.load(path, device=device)
     if learner.model_version != config.version:  # taught between the two lines
         return load_bundle(path, device=device)
