@@ -1,13 +1,19 @@
 """Listening and stopping: S7."""
 
 import gc
+import http.client
+import json
+import os
+import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 import weakref
 
 import pytest
-from server.fakes import FakeModels, InProcess, png, write_generation
+from server.fakes import FakeModels, InProcess, png, until, write_generation
 
 from sdlora.errors import BusyError, ConfigError
 from sdlora.server.guard import Guard
@@ -16,6 +22,25 @@ from sdlora.server.running import Runner, listen
 from sdlora.server.service import Service
 
 pytestmark = pytest.mark.slow
+
+COMMAND = """
+import sys
+from pathlib import Path
+from server.fakes import FakeModels, InProcess
+from sdlora.server.guard import Guard
+from sdlora.server.limits import Limits
+from sdlora.server.running import Runner, listen
+from sdlora.server.service import Service
+
+models, guard = FakeModels(), Guard(host="127.0.0.1")
+service = Service(Path(sys.argv[1]), models.load, guard=guard, limits=Limits())
+service.decoders = InProcess(1, service.limits)
+models.delay = 600.0  # of every answer from now on
+with listen("127.0.0.1", 0) as listener:
+    ready = lambda: print(listener.getsockname()[1], flush=True)
+    Runner(service, listener, lambda *answer: print(*answer[:3], flush=True)).serve_until_stopped(ready)
+print("ended", flush=True)
+"""
 
 
 def test_a_taken_port_is_said_with_another():
@@ -77,3 +102,62 @@ def test_the_interpreter_is_tuned_while_serving_and_as_before_afterwards(tmp_pat
     assert tuned[1] > before[1]
     assert replaced() is None
     assert (sys.getswitchinterval(), gc.get_freeze_count()) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_cuts_off_the_requests_in_hand(tmp_path, number):
+    """None of them is answered 500, and nothing is complained of."""
+    write_generation(tmp_path / "shop", ["dark", "red"])
+    command = [sys.executable, "-c", COMMAND, str(tmp_path / "shop")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        try:
+            port = int(server.stdout.readline())
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            client.request("POST", "/v1/predict", png(), {"Content-Type": "image/png"})
+            stalled = socket.create_connection(("127.0.0.1", port))
+            stalled.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n")
+            other = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            while True:  # until the picture is with the model
+                other.request("GET", "/v1/model")
+                if json.loads(other.getresponse().read())["waiting"]:
+                    break
+            server.send_signal(number)
+            time.sleep(0.5)
+            assert server.poll() is None
+            server.send_signal(number)
+            with pytest.raises(ConnectionError):
+                client.getresponse()
+            out, err = server.communicate(timeout=120)
+        finally:
+            server.kill()
+            stalled.close()
+            other.close()
+    assert server.returncode == 0
+    assert out.endswith("POST /v1/predict 499\nended\n")
+    assert err == ""
+
+
+def test_what_takes_too_long_is_cut_off_without_an_answer(make_site, monkeypatch):
+    monkeypatch.setattr("sdlora.server.running.STOP_SECONDS", 1)
+    models = FakeModels()
+    site = make_site(models=models)
+    models.delay = 20.0
+    errors = []
+
+    def ask():
+        try:
+            errors.append(site.predict(png()).status)
+        except ConnectionError as error:
+            errors.append(error)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    until(lambda: site.service.room.waiting)
+    site.close()
+    client.join(10)
+    (error,) = errors
+    assert isinstance(error, ConnectionError)
+    site.close = lambda: None

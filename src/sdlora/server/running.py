@@ -88,7 +88,7 @@ class Runner(uvicorn.Server):
     def serve_until_stopped(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serve; `on_ready` is called once requests are answered.
 
-        The first SIGINT or SIGTERM lets the requests in hand end, for `STOP_SECONDS`; the second drops them.
+        The first SIGINT or SIGTERM lets the requests in hand end, for `STOP_SECONDS`; the second cuts them off.
         """
         self.service.on_swap = _set_aside
         with self._signals(), _tuned_interpreter():
@@ -106,6 +106,18 @@ class Runner(uvicorn.Server):
         if self.started:
             on_ready()
         await serving
+
+    async def _wait_tasks_to_complete(self) -> None:
+        """Wait for the requests in hand; cut off whoever is left when that takes too long, or was asked for.
+
+        A request that is cancelled while its client is connected would be answered 500.
+        """
+        try:
+            while (self.server_state.connections or self.server_state.tasks) and not self.force_exit:
+                await asyncio.sleep(0.05)
+        finally:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
 
     def _break(self) -> None:
         self.is_broken = True
