@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from server.browsing import CAMERA, Pages, running_browser
 from server.fakes import FakeModels, InProcess, Site, write_generation
 
 from sdlora.server.guard import Guard
@@ -49,6 +50,20 @@ def site(tmp_path_factory):
     made = Site(Service(path, models.load, guard=Guard(host="127.0.0.1"), limits=Limits(), device="cpu"), models)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")  # its driver keeps an event loop in this thread, which other modules cannot have
+def browser():
+    with running_browser(*CAMERA) as made:
+        yield made
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens a page of a site; at the end none may have asked others or raised an error."""
+    pages = Pages(browser)
+    yield pages
+    pages.close()
 
 
 @pytest.fixture

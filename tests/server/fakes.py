@@ -83,7 +83,17 @@ class FakeModels:
             test_crop=0.875,
             probabilities=probabilities,
             lessons=tuple(
-                {"task": i + 1, "classes": [name], "num_images": 10, "seconds": 5.0} for i, name in enumerate(classes)
+                {
+                    "task": i + 1,
+                    "classes": [name],
+                    "source": f"folder{i + 1}",
+                    "num_images": 10,
+                    "held_out_accuracy": 0.9,
+                    "seconds": 5.0,
+                    "date": "2026-10-11",
+                    "magnitude": 0.8,
+                }
+                for i, name in enumerate(classes)
             ),
             facts={
                 "device": "cpu",

@@ -40,8 +40,9 @@ def named(job, *names):
 
 @pytest.mark.slow
 def test_a_lesson_is_learned_and_stored(job):
-    *_, last = run(named(job, "dark", "light"))
+    *progress, last = run(named(job, "dark", "light"))
     assert last["event"] == "done"
+    assert 0 <= progress[-1]["held_out_accuracy"] <= 1
     assert last["record"]["classes"] == ["dark", "light"]
     assert last["record"]["source"] == "page"
     learner = Learner.load(job.model)

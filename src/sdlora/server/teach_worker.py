@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 from sdlora.datasets.images import decode
-from sdlora.engine import Observer
 from sdlora.engine.progress import StepReport
 from sdlora.errors import SDLoRAError
+from sdlora.learner.observer import LessonObserver
 from sdlora.server.beside import TEACHING, step_back
 
 REPORT_SECONDS = 0.25  # between two lines about progress
@@ -77,7 +77,7 @@ class Pictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         return decode(path, name=path.name, formats=("PNG",)), label
 
 
-class Events(Observer):
+class Events(LessonObserver):
     """Writes what happens as JSON lines."""
 
     def __init__(self, target: TextIO) -> None:
@@ -85,11 +85,15 @@ class Events(Observer):
         self._started: float | None = None
         self._first = 0
         self._told = 0.0
+        self._held_out: float | None = None  # accuracy so far
 
     def tell(self, event: str, **facts: Any) -> None:
         """Write one line."""
         self._target.write(json.dumps({"event": event, **facts}) + "\n")
         self._target.flush()
+
+    def on_held_out(self, accuracy: float) -> None:
+        self._held_out = accuracy
 
     def on_step(self, report: StepReport) -> None:
         now = time.monotonic()
@@ -107,6 +111,7 @@ class Events(Observer):
             num_epochs=report.num_epochs,
             fraction=min(report.done_images / report.total_images, 1.0),
             seconds_left=(report.total_images - report.done_images) / speed if speed else None,
+            held_out_accuracy=self._held_out,
         )
 
 

@@ -33,7 +33,8 @@ class Lesson:
         id: Of its draft.
         job: What is taught.
         state: Where it stands.
-        progress: Epoch, number of epochs, fraction done, seconds left; empty until the first steps were timed.
+        progress: Epoch, number of epochs, fraction done, seconds left, accuracy on held-out pictures so far; empty
+            until the first steps were timed.
         record: What the bundle says of it, once it is learned.
         failure: Why it failed, with a fix.
         started: Monotonic time, seconds.

@@ -21,16 +21,15 @@ export const token = {
 };
 
 /** Send a request; json is sent as JSON, body as it is. Returns the response. */
-export async function request(method, path, { json, body, type, signal } = {}) {
+export async function request(method, path, { json, body, type } = {}) {
   const headers = {};
   if (json !== undefined) { body = JSON.stringify(json); type = "application/json"; }
   if (type) headers["Content-Type"] = type;
   if (token.get() && !OPEN.some((open) => path.startsWith(open))) headers.Authorization = `Bearer ${token.get()}`;
   let response;
   try {
-    response = await fetch(path, { method, headers, body, signal });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+    response = await fetch(path, { method, headers, body });
+  } catch {
     throw new Refused({ status: 0, code: "no_answer", detail: "The server does not answer.", fix: null });
   }
   if (response.ok) return response;
@@ -48,15 +47,19 @@ export async function ask(method, path, options) {
 
 const wait = (seconds) => new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
 
-/** Ask what a picture shows; waits politely while the queue is full. */
-export async function predict(blob, topK = 3, signal = undefined) {
+/** Send a picture; waits politely while the server has too many. */
+export async function sendPicture(path, blob) {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      const answer = await ask("POST", `/v1/predict?top_k=${topK}`, { body: blob, type: "application/octet-stream", signal });
-      return answer.predictions[0];
+      return await ask("POST", path, { body: blob, type: "application/octet-stream" });
     } catch (error) {
       if (error.status !== 503 || attempt === 5) throw error;
       await wait(error.retryAfter ?? 1);
     }
   }
+}
+
+/** Ask what a picture shows. */
+export async function predict(blob, topK = 3) {
+  return (await sendPicture(`/v1/predict?top_k=${topK}`, blob)).predictions[0];
 }

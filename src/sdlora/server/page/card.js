@@ -14,6 +14,7 @@ export function classCard(api, key) {
   const thumbs = new Map(); // by number of the picture
   let timer = null;
   let sent = Promise.resolve(); // the name on its way to the server
+  let isUnsent = false; // the server did not answer when the name was sent
   let isRecording = false;
   let filmed = Promise.resolve(); // what the camera gave, on its way to the server
   const name = h("input", { class: "title", maxlength: "200", autocomplete: "off", placeholder: "Name of the class", "aria-label": "Name of the class", oninput: rename, onblur: () => timer && send() });
@@ -24,6 +25,7 @@ export function classCard(api, key) {
   const record = h("button", { class: "record", title: "Hold the button, or the space bar", onpointerdown: (event) => { event.preventDefault(); record.focus(); record.setPointerCapture(event.pointerId); hold(); }, onpointerup: release, onpointercancel: release,
     onkeydown: (event) => { if ((event.key === " " || event.key === "Enter") && !event.repeat) { event.preventDefault(); hold(); } },
     onkeyup: release, onblur: release, oncontextmenu: (event) => event.preventDefault() }, h("span", { class: "lamp" }), "Hold to record");
+  const choose = h("button", { onclick: () => field.click() }, icon("picture"), "Choose");
   const gallery = h("div", { class: "thumbs" });
   const meter = bar(0, "meter");
   const meterText = h("span", { class: "soft" });
@@ -31,7 +33,7 @@ export function classCard(api, key) {
   const close = h("button", { class: "round", onclick: removeCard }, icon("close"));
   const hint = h("p", { class: "soft hint" }, "Drop pictures here");
   const element = h("article", { class: "card" }, name, flaw,
-    h("div", { class: "row" }, h("button", { onclick: () => field.click() }, icon("picture"), "Choose"), record), video,
+    h("div", { class: "row" }, choose, record), video,
     wrong, gallery, hint, h("div", { class: "row meters" }, meter, meterText, clear), close);
   const field = takesPictures(element, add);
   element.addEventListener("paste", (event) => { if (event.clipboardData.files.length) add([...event.clipboardData.files]); });
@@ -50,14 +52,19 @@ export function classCard(api, key) {
   async function store() {
     try {
       await ask("PATCH", api.url(`/classes/${key}`), { json: { name: name.value } });
+      isUnsent = false;
       await api.reload();
-    } catch (error) { tell([error.text ?? error.message]); }
+    } catch (error) {
+      isUnsent = error.code === "no_answer";
+      tell([error.text ?? error.message]);
+    }
   }
 
   async function add(files) {
     element.setAttribute("aria-busy", "true");
-    tell(await addPictures(api, `key=${key}`, files));
+    const problems = await addPictures(api, `key=${key}`, files, (sent) => { meterText.textContent = `adding ${sent + 1} of ${files.length}`; });
     element.removeAttribute("aria-busy");
+    tell(problems);
     await api.reload();
   }
 
@@ -114,7 +121,7 @@ export function classCard(api, key) {
     for (const number of [...thumbs.keys()]) await ask("DELETE", api.url(`/images/${number}`)).catch(() => {});
     say(`Removed all pictures of ${label || "this class"}`);
     await api.reload();
-    field.previousElementSibling?.focus?.();
+    choose.focus();
   }
 
   async function load(number, image) {
@@ -129,13 +136,16 @@ export function classCard(api, key) {
     const image = h("img", { alt: `Picture ${number}` });
     load(number, image);
     return h("div", { class: "thumb" }, image, h("button", { "aria-label": `Remove picture ${number}`, onclick: async () => {
+      const next = thumbs.get(number).nextElementSibling?.querySelector("button") ?? choose;
       await ask("DELETE", api.url(`/images/${number}`)).catch((error) => tell([error.text]));
       await api.reload();
+      if (document.activeElement === document.body) next.focus();
     } }, icon("close")));
   }
 
   function update(entry, flaws, numCards) {
-    if (document.activeElement !== name && timer === null) name.value = entry.name;
+    if (isUnsent && timer === null) { isUnsent = false; tell([]); send(); }
+    else if (document.activeElement !== name && timer === null) name.value = entry.name;
     const isUntouched = !entry.name && !entry.images.length;
     const shown = isUntouched ? [] : flaws.filter((each) => each.code !== "no_pictures" && (each.code !== "no_name" || document.activeElement !== name));
     flaw.textContent = shown.map((each) => each.message).join(" ");

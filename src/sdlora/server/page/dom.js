@@ -12,6 +12,15 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Put children into an order, moving only those out of place: an animation begins anew in what is moved. */
+export function arrange(parent, children) {
+  const kept = new Set(children);
+  const focused = document.activeElement;
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+  children.forEach((child, i) => { if (parent.children[i] !== child) parent.insertBefore(child, parent.children[i] ?? null); });
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+}
+
 /** Put other children into an element; null ones are left out. */
 export function fill(element, ...children) {
   element.replaceChildren(...children.filter((child) => child !== null && child !== undefined && child !== false));
@@ -24,7 +33,7 @@ const ICONS = {
   plus: "M12 5v14M5 12h14",
   close: "M6 6l12 12M18 6 6 18",
   check: "M5 13l4 4L19 7",
-  undo: "M9 7 4 12l5 5M4 12h10a6 6 0 0 1 0 12",
+  undo: "M9 4 4 9l5 5M4 9h10a5 5 0 0 1 0 10h-3",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
 };
 
@@ -47,6 +56,11 @@ export function bar(fraction, kind = "") {
   return outer;
 }
 
+/** A class with its probability, as a bar and in percent. */
+export function scoreRow({ label, probability }) {
+  return h("div", { class: "score" }, h("span", { class: "name", title: label }, label), bar(probability), h("span", { class: "number" }, percent(probability)));
+}
+
 export const percent = (fraction) => `${(100 * fraction).toFixed(fraction > 0.9995 || fraction === 0 ? 0 : 1)}\u00a0%`;
 export const count = (number, noun, many = `${noun}s`) => `${number.toLocaleString("en")} ${number === 1 ? noun : many}`;
 
@@ -60,6 +74,17 @@ export function megabytes(bytes) {
   return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1).replace(/\.0$/, "")} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`;
 }
 
+/** Refuse a file that the server would refuse, before it is sent; its size is rounded up, so it reads as more. */
+export function checkSize(file, limits) {
+  if (!limits || file.size <= limits.image_bytes) return;
+  throw new Error(`${megabytes(1e5 * Math.ceil(file.size / 1e5))} is over the limit of ${megabytes(limits.image_bytes)}.`);
+}
+
+/** Say of the lesson under way how long it takes. */
+export function lessonRuns({ seconds_left: left }) {
+  return `A lesson is running${left === null || left === undefined ? "" : `, ${duration(left)} left`}`;
+}
+
 export function day(iso) {
   return new Date(iso).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 }
@@ -67,21 +92,21 @@ export function day(iso) {
 /** Tell a screen reader. */
 export function say(text) { document.getElementById("spoken").textContent = text; }
 
-/** Let an element take pictures: dropped on it, or chosen with the returned, hidden field. */
-export function takesPictures(element, onFiles) {
+/** Let an element take pictures: dropped on it, or chosen with the returned, hidden field. `shown` shows that it does. */
+export function takesPictures(element, onFiles, shown = element) {
   const field = h("input", { type: "file", accept: "image/*", multiple: true, class: "unseen", tabindex: "-1", "aria-hidden": "true" });
   field.addEventListener("change", () => { onFiles([...field.files]); field.value = ""; });
   let depth = 0;
   const isFiles = (event) => [...event.dataTransfer.types].includes("Files");
-  element.addEventListener("dragenter", (event) => { if (isFiles(event)) { depth += 1; element.classList.add("over"); } });
-  element.addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) element.classList.remove("over"); });
+  element.addEventListener("dragenter", (event) => { if (isFiles(event)) { depth += 1; shown.classList.add("over"); } });
+  element.addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) shown.classList.remove("over"); });
   element.addEventListener("dragover", (event) => { if (isFiles(event)) event.preventDefault(); });
   element.addEventListener("drop", (event) => {
     if (!isFiles(event)) return;
     event.preventDefault();
     event.stopPropagation();
     depth = 0;
-    element.classList.remove("over");
+    shown.classList.remove("over");
     onFiles([...event.dataTransfer.files]);
   });
   element.append(field);

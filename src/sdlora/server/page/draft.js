@@ -6,8 +6,8 @@ import { count, duration, h, icon } from "./dom.js";
 
 export function draftView(api) {
   const cards = new Map(); // by key
-  const list = h("div", { class: "cards" });
   const more = h("button", { class: "add", onclick: () => addCard(true) }, icon("plus"), "Add a class");
+  const list = h("div", { class: "cards" }, more);
   const start = h("button", { class: "primary big", onclick: go });
   const reason = h("p", { class: "soft reason", id: "reason" });
   const result = h("div", {});
@@ -17,6 +17,7 @@ export function draftView(api) {
     h("p", { class: "soft" }, "Pictures stay on this server, are used for this lesson only, then deleted."),
     list, h("div", { class: "start" }, start, reason));
   let isBusy = false;
+  let told = null; // which outcome of a lesson is shown
 
   async function addCard(focus) {
     if (isBusy) return;
@@ -55,17 +56,20 @@ export function draftView(api) {
   function update() {
     const { lesson } = api;
     for (const [key, card] of cards) {
-      if (!lesson.classes.some((entry) => entry.key === key)) { card.leave(); card.element.remove(); cards.delete(key); }
+      if (lesson.classes.some((entry) => entry.key === key)) continue;
+      const isFocused = card.element.contains(document.activeElement);
+      card.leave();
+      card.element.remove();
+      cards.delete(key);
+      if (isFocused) more.focus();
     }
     for (const entry of lesson.classes) {
       if (!cards.has(entry.key)) {
         cards.set(entry.key, classCard(api, entry.key));
-        more.remove();
-        list.append(cards.get(entry.key).element);
+        more.before(cards.get(entry.key).element);
       }
       cards.get(entry.key).update(entry, lesson.flaws.filter((flaw) => flaw.key === entry.key), lesson.classes.length);
     }
-    list.append(more);
     const filled = lesson.classes.filter((entry) => entry.name || entry.images.length).length;
     const about = lesson.seconds_estimate ? ` (about ${duration(lesson.seconds_estimate)})` : "";
     start.textContent = filled ? `Teach ${count(filled, "class", "classes")}${about}` : "Teach";
@@ -73,7 +77,9 @@ export function draftView(api) {
     const first = lesson.flaws[0];
     const owner = first?.key ? lesson.classes.find((entry) => entry.key === first.key)?.name : null;
     reason.textContent = first ? `${owner && !first.message.includes(owner) ? `${owner}: ` : ""}${first.message}` : "";
-    result.replaceChildren(...failure(lesson));
+    const outcome = JSON.stringify([lesson.id, lesson.state, lesson.failure]);
+    if (outcome !== told) result.replaceChildren(...failure(lesson)); // said once
+    told = outcome;
   }
 
   return { element, update, onEnter, leave: () => cards.forEach((card) => card.leave()) };

@@ -1,7 +1,8 @@
 // History: what was taught when, and the ways to change or keep it.
 
 import { ask, token } from "./api.js";
-import { bar, count, day, duration, h, icon, megabytes, percent, say } from "./dom.js";
+import { bar, count, day, duration, h, icon, lessonRuns, megabytes, percent, say } from "./dom.js";
+import { confirmUndo } from "./undo.js";
 
 const FEW = 12; // classes of a lesson shown at first
 
@@ -10,10 +11,12 @@ export function history(shared) {
   const opened = new Set(); // lessons of which all classes are shown
   let editing = null; // the class being renamed
   let shown = "";
+  const why = h("p", { class: "soft" }); // why something cannot be done
 
   function draw(model, before) {
     if (!model || editing !== null || document.querySelector("dialog[open]")) return;
-    const state = JSON.stringify([model.model_version, model.running !== null, model.can_teach, shared.isOnline, [...opened]]);
+    const state = JSON.stringify([model.model_version, model.running !== null, model.can_teach, model.trouble, shared.isOnline, [...opened]]);
+    why.textContent = blocked(model) ?? (model.can_undo ? "" : "No earlier state is kept, so there is nothing to undo.");
     if (state === shown && before) return;
     shown = state;
     root.replaceChildren(...(model.lessons.length ? filled(model) : [empty(model)]));
@@ -28,7 +31,7 @@ export function history(shared) {
 
   function blocked(model) {
     if (!model.can_teach) return "Teaching is off here, so nothing can be changed.";
-    if (model.running) return "A lesson is running; wait for its end.";
+    if (model.running) return `${lessonRuns(model.running)}; wait for its end.`;
     if (model.needs_token && !token.get()) return "Changing needs the token: enter it under Teach.";
     return null;
   }
@@ -40,8 +43,8 @@ export function history(shared) {
       model.trouble ? h("div", { class: "panel bad", role: "alert" }, h("h2", {}, "The newest state does not answer"), h("p", {}, model.trouble)) : null,
       h("div", { class: "row spread" },
         h("p", { class: "lead" }, `${count(model.num_seen, "class", "classes")} in ${count(model.lessons.length, "lesson")}`),
-        h("button", { disabled: reason !== null || !model.can_undo, onclick: () => confirmUndo(model) }, icon("undo"), "Undo the last lesson")),
-      reason ? h("p", { class: "soft" }, reason) : model.can_undo ? null : h("p", { class: "soft" }, "No earlier state is kept, so there is nothing to undo."),
+        h("button", { disabled: reason !== null || !model.can_undo, onclick: () => confirmUndo(shared, () => { redraw(); root.querySelector("button:enabled")?.focus(); }) }, icon("undo"), "Undo the last lesson")),
+      why,
       growth(model),
       reason ? null : h("p", { class: "soft hint-line" }, "Choose a class to rename it."),
       h("ol", { class: "lessons", reversed: true }, [...model.lessons].reverse().map((lesson) => entry(lesson, model, reason, top))),
@@ -68,12 +71,14 @@ export function history(shared) {
       lesson.num_images === undefined ? null : count(lesson.num_images, "picture"),
       lesson.held_out_accuracy === null || lesson.held_out_accuracy === undefined ? null : `${percent(lesson.held_out_accuracy)} on held-out pictures then`,
       lesson.seconds ? duration(lesson.seconds) : null,
+      lesson.source ? `from ${lesson.source}` : null,
     ].filter(Boolean).join(" · ");
     return h("li", {},
       h("div", { class: "row spread" }, h("h3", {}, `Lesson ${lesson.task}`), h("span", { class: "soft" }, lesson.date ? day(lesson.date) : "")),
       h("p", { class: "soft" }, facts),
       h("ul", { class: "chips" }, names.map((label) => h("li", {}, className(label, reason))),
         rest > 0 ? h("li", {}, h("button", { class: "link", onclick: () => { opened.add(lesson.task); redraw(); } }, `and ${rest} more`)) : null),
+      lesson.updated?.length ? h("p", { class: "soft" }, `Taught again: ${lesson.updated.slice(0, FEW).join(", ")}${lesson.updated.length > FEW ? ` and ${lesson.updated.length - FEW} more` : ""}`) : null,
       lesson.magnitude === null || lesson.magnitude === undefined ? null
         : h("div", { class: "score" }, h("span", { class: "name soft" }, "magnitude"), bar(lesson.magnitude / top, "thin"), h("span", { class: "number" }, lesson.magnitude.toFixed(2))));
   }
@@ -82,6 +87,8 @@ export function history(shared) {
     if (reason !== null) return label;
     return h("button", { class: "chip", title: `Rename ${label}`, onclick: (event) => rename(label, event.currentTarget) }, label);
   }
+
+  const chip = (label) => [...root.querySelectorAll(".chip")].find((each) => each.textContent === label);
 
   function rename(label, button) {
     editing = label;
@@ -92,7 +99,11 @@ export function history(shared) {
     button.replaceWith(form);
     field.select();
 
-    function stop() { editing = null; redraw(); }
+    function stop() {
+      editing = null;
+      redraw();
+      chip(label)?.focus();
+    }
 
     async function submit(event) {
       event.preventDefault();
@@ -104,27 +115,7 @@ export function history(shared) {
         editing = null;
         await shared.refresh();
         redraw();
-      } catch (error) { told.textContent = error.text ?? error.message; }
-    }
-  }
-
-  function confirmUndo(model) {
-    const last = model.lessons.at(-1);
-    const told = h("p", { class: "trouble", role: "alert" });
-    const dialog = h("dialog", { "aria-labelledby": "ask" },
-      h("h2", { id: "ask" }, `Take back lesson ${last.task}?`),
-      h("p", {}, `The model forgets ${last.classes.slice(0, 8).join(", ")}${last.classes.length > 8 ? ` and ${last.classes.length - 8} more` : ""}. Their pictures are gone, so only teaching again brings them back.`),
-      told,
-      h("div", { class: "row" }, h("button", { class: "danger", onclick: go }, "Take it back"), h("button", { autofocus: true, onclick: () => dialog.close() }, "Keep it")));
-    dialog.addEventListener("close", () => { dialog.remove(); redraw(); });
-    document.body.append(dialog);
-    dialog.showModal();
-
-    async function go() {
-      try {
-        await ask("POST", "/v1/undo");
-        await shared.refresh();
-        dialog.close();
+        chip(name)?.focus();
       } catch (error) { told.textContent = error.text ?? error.message; }
     }
   }

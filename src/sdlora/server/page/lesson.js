@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { bar, count, duration, h, icon, percent, say } from "./dom.js";
+import { confirmUndo } from "./undo.js";
 
 export function runningView(api) {
   const title = h("h2", {});
@@ -18,14 +19,16 @@ export function runningView(api) {
 
   function update() {
     const { lesson } = api;
-    const { fraction, epoch, num_epochs: epochs, seconds_left: left } = lesson.progress;
+    const { fraction, epoch, num_epochs: epochs, seconds_left: left, held_out_accuracy: accuracy } = lesson.progress;
     const names = lesson.classes.filter((entry) => entry.images.length).map((entry) => entry.name);
     title.textContent = `Learning ${names.slice(0, 4).join(", ")}${names.length > 4 ? " and more" : ""}`;
     line.fill(fraction ?? 0);
     line.classList.toggle("unknown", fraction === undefined);
     facts.textContent = fraction === undefined
       ? "Getting ready"
-      : fraction >= 1 ? "Measuring and saving" : [`${Math.round(100 * fraction)} %`, `epoch ${epoch} of ${epochs}`, left === null ? null : `${duration(left)} left`].filter(Boolean).join(" · ");
+      : fraction >= 1 ? "Measuring and saving" : [
+        `${Math.round(100 * fraction)} %`, `epoch ${epoch} of ${epochs}`, left === null ? null : `${duration(left)} left`,
+        typeof accuracy === "number" ? `${percent(accuracy)} on held-out pictures so far` : null].filter(Boolean).join(" · ");
   }
   return { element, update };
 }
@@ -35,15 +38,7 @@ export function doneView(api) {
   const accuracy = record?.held_out_accuracy;
   const title = record ? `Learned ${count(record.classes.length, "class", "classes")}${accuracy === null ? "" : `, ${percent(accuracy)} on held-out pictures`}` : "Learned";
   const weakest = record?.weakest;
-  const told = h("p", { class: "trouble", role: "alert" });
-  const undo = h("button", { onclick: async () => {
-    undo.disabled = true;
-    try {
-      await ask("POST", "/v1/undo");
-      await api.shared.refresh();
-      await api.again();
-    } catch (error) { told.textContent = error.text ?? error.message; undo.disabled = false; }
-  } }, icon("undo"), "Undo");
+  const undo = h("button", { onclick: () => confirmUndo(api.shared, (isDone) => (isDone ? api.again() : undo.focus())) }, icon("undo"), "Undo");
   const element = h("div", { class: "panel good" },
     h("div", { class: "tick" }, icon("check")),
     h("h2", { tabindex: "-1" }, title),
@@ -54,7 +49,7 @@ export function doneView(api) {
     h("div", { class: "row" },
       h("a", { class: "button primary", href: "#classify" }, "Try it"),
       api.shared.model.can_undo ? undo : null,
-      h("button", { class: "quiet", onclick: () => api.again() }, "Teach more")), told);
+      h("button", { class: "quiet", onclick: () => api.again() }, "Teach more")));
   return { element, onEnter() { say(title); element.querySelector("h2").focus({ preventScroll: true }); api.shared.refresh(); } };
 }
 

@@ -1,17 +1,17 @@
 // Pictures on their way into a lesson.
 
-import { request } from "./api.js";
-import { megabytes } from "./dom.js";
+import { sendPicture } from "./api.js";
+import { checkSize } from "./dom.js";
 
-/** Add pictures to a class, one request each; returns what was wrong with some of them. */
-export async function addPictures(api, where, files) {
+/** Add pictures to a class, one request each; tells how many were sent, returns what was wrong with some of them. */
+export async function addPictures(api, where, files, onSent = () => {}) {
   const problems = [];
-  const limit = api.shared.model.limits.image_bytes;
-  for (const file of files) {
+  for (const [i, file] of files.entries()) {
+    onSent(i);
     const name = file.name ?? "a picture";
     try {
-      if (file.size > limit) throw new Error(`${megabytes(file.size)} is over the limit of ${megabytes(limit)}.`);
-      await request("POST", api.url(`/images?${where}`), { body: file, type: "application/octet-stream" });
+      checkSize(file, api.shared.model.limits);
+      await sendPicture(api.url(`/images?${where}`), file);
     } catch (error) {
       problems.push(`${name}: ${error.text ?? error.message}`);
       if (error.code === "no_answer" || error.status === 409) break;
