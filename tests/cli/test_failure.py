@@ -80,3 +80,18 @@ def test_a_bug_is_told_even_if_nothing_can_be_written(capsys, tmp_path, monkeypa
 def test_verbose_prints_the_traceback(capsys):
     assert explain(raised(), Console(verbose=True)) == 1
     assert re.search(r"Traceback.*test_failure.py.*Error: KeyError", capsys.readouterr().err, re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (["--optim.lr=1"], "optim.lr=1, without dashes"),
+        (["--stream.root=my photos"], "'stream.root=my photos', without dashes"),
+        (["--optim.lr", "1"], "optim.lr=VALUE, without dashes"),
+        (["--nothing=1"], "sdlora train --help"),
+    ],
+)
+def test_an_override_with_dashes_is_proposed_without(words, fix, sdlora):
+    answer = sdlora("train", "demo/sdlora", *words)
+    assert answer.code == 2
+    assert f"No such option: {words[0].partition('=')[0]}\nFix: {fix}\n" in answer.err

@@ -138,9 +138,9 @@ def test_class_folder_without_an_image(tmp_path):
     (tmp_path / "d" / ".hidden").write_text("")
     message = problems(tmp_path)
     assert "has 3 problems" in message
-    assert "b has no image (1 other files, such as notes.txt)" in message
+    assert "b has no image (1 other file, such as notes.txt)" in message
     assert "c has no image (it is empty)" in message
-    assert "d has no image (1 folders, such as nested)" in message
+    assert "d has no image (1 folder, such as nested)" in message
 
 
 def test_no_image_at_all(tmp_path):

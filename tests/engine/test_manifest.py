@@ -104,3 +104,16 @@ def test_the_commit_is_told_where_there_is_one(monkeypatch, tmp_path):
     assert manifest._git_commit() == commit
     code.write_text("two")
     assert manifest._git_commit() == f"{commit}-dirty"
+
+
+def test_digests_are_short_and_another_folder_of_data_is_named(description):
+    other = changed(changed(description, "stream.digest", "cd" * 32), "backbone.sha256", "ef" * 32)
+    digest, backbone = description["stream"]["digest"][:8], description["backbone"]["sha256"][:8]
+    data = "(of images, labels, class order and task sizes)"
+    differences = [
+        f"backbone.sha256 = {backbone}; now efefefef",
+        f"stream.digest = {digest} {data}; now cdcdcdcd {data}",
+    ]
+    assert conflicts(description, other) == differences
+    moved = changed(other, "recipe.stream.root", "elsewhere")
+    assert conflicts(description, moved) == [*differences, 'stream.root = null; now "elsewhere"']

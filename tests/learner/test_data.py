@@ -146,3 +146,14 @@ def test_a_table_is_called_by_its_file(tmp_path):
     (tmp_path / "spring.csv").write_text("path,label\ndata/stripes 0/000.png,a\n")
     with opened(tmp_path / "spring.csv", 16) as images:
         assert images.name == "spring.csv"
+
+
+def test_a_folder_of_lessons_is_told_from_a_lesson(tmp_path):
+    write_classes(tmp_path / "p" / "first week", {"a": 2, "b": 2})
+    write_classes(tmp_path / "p" / "second", {"c": 2, "d": 2})
+    with pytest.raises(DataError, match="holds folders of class folders: first week, second") as caught:
+        read(tmp_path / "p")
+    assert caught.value.fix == f"name one of them, such as '{tmp_path}/p/first week'"
+    write_classes(tmp_path / "p", {"rose": 2})
+    with pytest.raises(DataError, match=r"first week has no image \(2 folders, such as a\)"):
+        read(tmp_path / "p")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import typer
 
@@ -15,12 +17,19 @@ from sdlora.errors import SDLoRAError, StorageError
 INTERNAL = 1
 
 
-def explain(error: Exception, console: Console) -> int:
-    """Print what went wrong, where more stands if it is our fault, and return the exit code."""
+def explain(error: Exception, console: Console, words: Sequence[str] = ()) -> int:
+    """Print what went wrong, where more stands if it is our fault, and return the exit code.
+
+    Args:
+        error: What ended the command.
+        console: Where to say so.
+        words: The command's arguments, for a proposal to mend them.
+    """
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "sdlora"
-        console.error(f"{error.format_message()}\nFix: {path} --help")
+        fix = _as_override(getattr(error, "option_name", ""), words) or f"{path} --help"
+        console.error(f"{error.format_message()}\nFix: {fix}")
         return error.exit_code
     if isinstance(error, OSError) and not isinstance(error, SDLoRAError) and error.filename is not None:
         error = StorageError.from_os_error(error, Path(os.fsdecode(error.filename)), verb="use")
@@ -34,6 +43,15 @@ def explain(error: Exception, console: Console) -> int:
         return INTERNAL
     console.error(f"{type(error).__name__}: {error}\nThis is a bug in sdlora. {_keep(error)}")
     return INTERNAL
+
+
+def _as_override(option: str, words: Sequence[str]) -> str | None:
+    """Return the override that an option such as ``--optim.lr`` was meant to be, if it is like one."""
+    name = option.lstrip("-")
+    if "." not in name:
+        return None
+    meant = (word.lstrip("-") for word in words if word.startswith(f"{option}="))
+    return f"{quote(next(meant, f'{name}=VALUE'))}, without dashes"
 
 
 def _keep(error: Exception) -> str:

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(app(words, prog_name="sdlora", standalone_mode=False) or 0)
     except Exception as error:
-        return explain(error, console)
+        return explain(error, console, words)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,11 @@ def _scan_class(root: Path, path: str, label: str, part: _Part) -> None:
         part.others += others
     else:
         beside = {"other file": [other.rpartition("/")[2] for other in others], "folder": folders}
-        found = [f"{len(names)} {what}s, such as {printable(names[0])}" for what, names in beside.items() if names]
+        found = [
+            f"{len(names)} {what}{'s'[: len(names) - 1]}, such as {printable(names[0])}"
+            for what, names in beside.items()
+            if names
+        ]
         part.problems.append(f"{printable(path)} has no image ({'; '.join(found) or 'it is empty'})")
 
 

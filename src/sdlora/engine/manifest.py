@@ -26,6 +26,7 @@ PACKAGES = ("torch", "torchvision", "timm", "accelerate", "safetensors", "numpy"
 # device turned out to be, and what the data hashes to, are compared by themselves.
 FREE = {"run.output_dir", "run.seeds", "run.device", "run.checkpoint_seconds", "stream.root"}
 FIXED = ("seed", "stream.name", "stream.digest", "backbone.name", "backbone.sha256", "device", "dtype", "world_size")
+DIGESTS = {"stream.digest": " (of images, labels, class order and task sizes)", "backbone.sha256": ""}
 SURROUNDINGS = ("sdlora", "git", "versions", "hardware", "threads", "flags")
 
 
@@ -56,8 +57,15 @@ def describe(
 
 
 def conflicts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List every difference that makes the two different runs: ``"optim.lr = 0.008; now 0.01"``."""
-    return _differences(_identity(old), _identity(new))
+    """List every difference that makes the two different runs: ``"optim.lr = 0.008; now 0.01"``.
+
+    A folder that moved makes no other run; where the data are other ones it is named, for it is the likely cause.
+    """
+    sides = _identity(old), _identity(new)
+    if sides[0].get("stream.digest") != sides[1].get("stream.digest"):
+        for side, description in zip(sides, (old, new), strict=True):
+            side["stream.root"] = dict(_flat(description.get("recipe", {}))).get("stream.root")
+    return _differences(*sides)
 
 
 def changed_surroundings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -81,7 +89,11 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _shown(side: Mapping[str, Any], key: str) -> str:
-    return json.dumps(side[key], ensure_ascii=False) if key in side else "absent"
+    if key not in side:
+        return "absent"
+    if key in DIGESTS and isinstance(side[key], str):
+        return f"{side[key][:8]}{DIGESTS[key]}"
+    return json.dumps(side[key], ensure_ascii=False)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -101,6 +102,12 @@ def _listing(path: Path) -> Listing:
                 expected=f"{shown}/<class>/*.jpg",
                 fix="one folder per class",
             )
+        if lessons := _lessons_in(path):
+            raise DataError(
+                f"{shown} holds folders of class folders: {printable(', '.join(lessons))}",
+                expected=f"one lesson: {shown}/<class>/*.jpg",
+                fix=f"name one of them, such as {printable(quote(str(path / lessons[0])))}",
+            )
         return list_folder(path)
     if path.is_file() and path.suffix.lower() == ".csv":
         return _read_csv(path)
@@ -109,10 +116,23 @@ def _listing(path: Path) -> Listing:
 
 
 def _has_loose_images(folder: Path) -> bool:
-    entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    return not any(entry.is_dir() for entry in entries) and any(
-        entry.name.lower().endswith(SUFFIXES) for entry in entries
-    )
+    return not _folders(folder) and _has_images(folder)
+
+
+def _lessons_in(folder: Path) -> list[str]:
+    """Return the names of the folders of class folders, where there are such and no class folder beside them."""
+    inner = _folders(folder)
+    if (folder / "train").is_dir() or any(map(_has_images, inner)):
+        return []
+    return [path.name for path in inner if any(map(_has_images, _folders(path)))]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+
+
+def _has_images(folder: Path) -> bool:
+    return any(name[0] != "." and name.lower().endswith(SUFFIXES) for name in os.listdir(folder))
 
 
 def _read_csv(path: Path) -> Listing:
