@@ -116,3 +116,9 @@ def test_a_method_from_elsewhere_declares_nothing(small):
     for seed in (0, 1):
         small.add("from_elsewhere", seed, cost={"one_pass": False})
     assert found(small) == []
+
+
+def test_a_last_task_with_one_class_has_a_constant_loss_and_contradicts_nothing(tmp_path):
+    made = MadeUp(tmp_path, stream="small_2", task_sizes=(2, 1))
+    two_methods(made, cost={"end_to_end": False})
+    assert found(made) == []

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from made_up_runs import MadeUp
 
 from sdlora.reports.runs import load_runs
 from sdlora.reports.summary import summarise
@@ -71,3 +72,19 @@ def test_classes_are_part_of_the_document(small):
     assert (pair["share"], pair["images"]) == (0.25, 1)
     assert row["hardest_classes"][0] == {"name": pair["true"], "accuracy": 0.75, "images": 4}
     assert json.loads(json.dumps(row)) == row
+
+
+@pytest.mark.parametrize(
+    ("method", "last", "seen", "told"),
+    [
+        ("sdlora", 1, False, None),
+        ("sdlora", 1, True, True),
+        ("sdlora", 2, False, False),
+        ("joint", 1, False, False),
+    ],
+)
+def test_nothing_is_measured_end_to_end_where_the_loss_is_constant(tmp_path, method, last, seen, told):
+    made = MadeUp(tmp_path, stream="small_2", task_sizes=(2, last))
+    made.add(method, 0, hits=[[80, 90]] if method == "joint" else [[90], [80, 60]], cost={"end_to_end": seen})
+    (row,) = summarise(load_runs([tmp_path]))
+    assert row["end_to_end"] is told

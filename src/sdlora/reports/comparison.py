@@ -53,6 +53,16 @@ class Entry:
         return min(found, key=lambda cost: cost.measured_on != "run", default=None)
 
     @property
+    def end_to_end(self) -> bool | None:
+        """Whether the task loss trains all that is trained; None if nobody measured it, or nothing could be measured.
+
+        Among the classes of a last task with one class the loss is constant, and no gradient tells anything.
+        """
+        if self.cost is None or (not self.cost.end_to_end and not self.is_joint and self.runs[0].task_sizes[-1] == 1):
+            return None
+        return self.cost.end_to_end
+
+    @property
     def time_ratio(self) -> float | None:
         """Time of a prediction in times of the plain backbone's, median over the runs that measured it."""
         costs = [run.cost for run in self.runs if run.cost is not None]

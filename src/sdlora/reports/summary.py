@@ -59,7 +59,7 @@ def _measured(entry: Entry) -> dict[str, Any]:
     return {
         "rehearsal_free": cost and cost.rehearsal_free,
         "one_pass": cost and cost.one_pass,
-        "end_to_end": cost and cost.end_to_end,
+        "end_to_end": entry.end_to_end,
         "kept_bytes": cost and sum(cost.kept_bytes.values()),
         "passes": cost and cost.passes,
         "flops": cost and cost.flops,
