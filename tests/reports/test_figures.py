@@ -39,6 +39,14 @@ def test_title_says_since_when_the_leader_leads(made_up, rival, title):
     assert accuracy_figure(*made(made_up)).title == title
 
 
+def test_title_names_no_leader_whose_lead_may_be_chance(made_up):
+    three_tasks(made_up)
+    for seed, ours, theirs in ((0, 90, 60), (1, 60, 80)):
+        made_up.add("sdlora", seed, hits=[[90], [80, 80], [ours] * 3])
+        made_up.add("lora", seed, hits=[[80], [70, 70], [theirs] * 3])
+    assert accuracy_figure(*made(made_up)).title == "No method ends clearly ahead."
+
+
 def test_data_stand_beside_the_picture(small):
     small.add("lora", 0, hits=[[90], [80, 60]])
     small.add("joint", 0, hits=[[90, 92]])

@@ -95,9 +95,12 @@ def forgetting_figure(comparison: Comparison, looks: Looks) -> Figure | None:
 
 
 def _title_of_accuracy(comparison: Comparison) -> str:
-    """Say from which task on the leader is ahead of everyone."""
+    """Say from which task on the leader is ahead of everyone, unless the end may be chance."""
     if len(comparison.ranked) < 2:
         return "Accuracy after each task."
+    gap = comparison.difference(comparison.ranked[0], comparison.ranked[1])
+    if gap is not None and gap.low is not None and not gap.is_clear:
+        return "No method ends clearly ahead."
     leader, *others = (_means(entry, accuracy_after_each_task) for entry in comparison.ranked)
     behind = [i for i, values in enumerate(zip(*others, strict=True)) if max(values) >= leader[i]]
     since = max(behind, default=-1) + 1

@@ -36,6 +36,14 @@ def test_bands_need_more_than_one_seed():
     assert band.attrib["d"].count("L") == 3
 
 
+def test_a_band_ends_where_the_axis_does():
+    root = drawn([series("lora", [90.0, 50.0], [30.0, 10.0])])
+    (band,) = (node for node in root.iter("path") if node.attrib["class"] == "band")
+    corners = [float(pair.split()[1]) for pair in band.attrib["d"].strip("MZ").split("L")]
+    grid = [float(node.attrib["y1"]) for node in root.iter("line") if node.attrib["class"] in ("grid", "axis")]
+    assert min(corners) == pytest.approx(min(grid), abs=0.1)
+
+
 def test_wide_charts_are_labelled_and_narrow_ones_leave_it_to_the_legend():
     lines = [series("sdlora", [90.0, 80.0]), series("lora", [90.0, 60.0])]
     assert texts(drawn(lines), "label") == ["sdlora 80.0", "lora 60.0"]

@@ -74,7 +74,7 @@ def _draw(drawing: Drawing, one: Series, x: Scale, y: Scale, num_steps: int, axi
         return
     if None not in one.spreads:
         low = [(x(step), y(edge)) for step, (edge, _) in enumerate(one.edges, 1)]
-        high = [(x(step), y(edge)) for step, (_, edge) in enumerate(one.edges, 1)]
+        high = [(x(step), y(min(edge, y.high))) for step, (_, edge) in enumerate(one.edges, 1)]
         drawing.path(low + high[::-1], "band")
     drawing.path([(x(step), y(value)) for step, value in enumerate(one.values, 1)], "line", one.look.dash)
     for step, (value, spread) in enumerate(zip(one.values, one.spreads, strict=True), 1):
