@@ -1,8 +1,9 @@
 import re
 
+import pytest
 from bundles import description, record, tensors
 
-from sdlora.bundle import MethodSource, Retest, commit_lesson
+from sdlora.bundle import BackboneSource, MethodSource, Retest, commit_lesson
 from sdlora.bundle.card import model_card
 
 
@@ -63,3 +64,23 @@ def test_names_are_text_and_nothing_else(tmp_path):
 def test_the_card_names_no_place(tmp_path):
     assert str(tmp_path) not in card_of(tmp_path / "secret_place", ("a", "b"))
     assert "secret_place" not in (tmp_path / "secret_place" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "method", "told"),
+    [
+        ("vit_tiny_patch16_224.augreg_in21k", "sdlora", True),
+        ("vit_tiny_patch16_224.augreg_in21k", "l2p", False),
+        ("vit_tiny_patch16_224.augreg_in21k", "from_elsewhere", False),
+        ("untrained_vit", "sdlora", False),
+    ],
+)
+def test_timm_is_named_where_it_can_load_the_model(tmp_path, backbone, method, told):
+    source = {
+        "backbone": BackboneSource(name=backbone, sha256="0" * 64),
+        "method": MethodSource(name=method, options={}),
+    }
+    made = description(("a", "b")).model_copy(update=source)
+    card = model_card(commit_lesson(tmp_path / "m", made, tensors(), parent_generation=None))
+    assert ('timm.create_model("local-dir:FOLDER-timm", pretrained=True)' in card) == told
+    assert (f"base_model: timm/{backbone}" in card) == ("." in backbone)

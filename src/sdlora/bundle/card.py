@@ -6,6 +6,7 @@ import re
 
 from sdlora.bundle.config import BundleConfig, Weights
 from sdlora.bundle.source import Base
+from sdlora.methods import METHODS
 
 NOTES = "## Notes"
 
@@ -28,7 +29,7 @@ def model_card(config: BundleConfig, former: str = "") -> str:
                 *_measured(config),
                 *_unknown(config),
                 LIMITS,
-                USE,
+                USE + (USE_TIMM if _is_plain_timm(config) else ""),
                 _files(config),
                 *([f"{NOTES}\n{notes}"] if notes else []),
             ]
@@ -47,7 +48,24 @@ import sdlora
 learner = sdlora.Learner.load("FOLDER")
 learner.predict("photo.jpg")
 ```
-On the command line: `sdlora predict FOLDER photo.jpg`. The next lesson: `sdlora learn FOLDER NEW_CLASSES`."""
+On the command line: `sdlora predict FOLDER photo.jpg`. The next lesson: `sdlora learn FOLDER NEW_CLASSES`.
+
+Over HTTP, once `sdlora serve FOLDER` runs:
+```sh
+curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:8000/v1/predict
+```
+With onnxruntime, without sdlora and PyTorch:
+```sh
+sdlora export FOLDER --to onnx
+python FOLDER-onnx/predict.py photo.jpg
+```"""
+
+USE_TIMM = """
+With timm alone, after `sdlora export FOLDER --to timm`:
+```python
+import timm
+model = timm.create_model("local-dir:FOLDER-timm", pretrained=True).eval()
+```"""
 
 
 def _front_matter(config: BundleConfig) -> str:
@@ -55,7 +73,7 @@ def _front_matter(config: BundleConfig) -> str:
         "---",
         "library_name: sdlora",
         "pipeline_tag: image-classification",
-        f"base_model: timm/{config.backbone.name}" if "." in config.backbone.name and _is_elsewhere(config) else "",
+        f"base_model: timm/{config.backbone.name}" if _is_timms(config) else "",
         "tags:",
         *(f"- {tag}" for tag in dict.fromkeys(("sdlora", "class-incremental-learning", config.method.name))),
         "---",
@@ -125,6 +143,17 @@ def _files(config: BundleConfig) -> str:
 def _is_elsewhere(config: BundleConfig) -> bool:
     """Whether the backbone is found by its name alone."""
     return config.backbone.base is None
+
+
+def _is_timms(config: BundleConfig) -> bool:
+    """Whether the backbone is one that timm fetches by name and weight tag."""
+    return "." in config.backbone.name and _is_elsewhere(config)
+
+
+def _is_plain_timm(config: BundleConfig) -> bool:
+    """Whether all that was learned folds into a model that timm builds by name."""
+    name = config.method.name
+    return _is_timms(config) and name in METHODS and METHODS.get(name).mergeable
 
 
 def _code(name: str) -> str:
