@@ -144,3 +144,13 @@ def test_nothing_comes_before_what_is_newer(shop, previous):
     newest(shop).write_text(json.dumps(document | {"previous": previous}))
     with pytest.raises(BundleError, match=f"generation {previous} cannot come before generation 2"):
         read_bundle(shop)
+
+
+def test_whoever_names_a_run_is_told_where_its_model_lies(tmp_path):
+    (tmp_path / "seed0" / "model" / "history").mkdir(parents=True)
+    (tmp_path / "seed0" / "model" / "history" / "1.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"Fix: the model of a run is .*seed0/model$"):
+        history.newest(tmp_path / "seed0")
+    with pytest.raises(BundleError) as caught:
+        history.newest(tmp_path)
+    assert caught.value.fix is None

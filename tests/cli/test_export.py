@@ -1,5 +1,10 @@
 import json
 import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +38,21 @@ def place(shop, tmp_path, monkeypatch):
     monkeypatch.setattr("sdlora.export.latency.MOST", 1)
     monkeypatch.setattr("sdlora.export.latency.FEWEST", 1)
     return tmp_path
+
+
+def test_what_the_models_card_says_runs(place, sdlora):
+    card = (place / "shop" / "README.md").read_text()
+    used = card.partition("## Use it")[2].partition("\n## ")[0].replace("FOLDER", "shop")
+    (snippet,) = re.findall("```python\n(.*?)```", used, re.DOTALL)
+    http, onnx = re.findall("```sh\n(.*?)```", used, re.DOTALL)
+    assert http.strip() in (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
+    Image.new("RGB", (24, 20), "red").save(place / "photo.jpg")
+    known: dict[str, Any] = {}
+    exec(snippet + "answer = learner.predict('photo.jpg')", known)
+    export, ask = (shlex.split(line) for line in onnx.splitlines())
+    assert sdlora(*export[1:]).code == 0
+    done = subprocess.run([sys.executable, *ask[1:]], cwd=place, capture_output=True, text=True, check=True)
+    assert known["answer"].label in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,19 @@ def test_as_a_program_it_names_the_likeliest_classes(exported, tmp_path):
     )
 
 
+def test_a_file_that_is_no_picture_does_not_stop_the_others(exported, tmp_path, monkeypatch, capsys):
+    _, folder = exported
+    monkeypatch.setattr(onnx_predict, "HERE", folder)
+    PICTURES["wide.png"](tmp_path / "wide.png")
+    (tmp_path / "notes.txt").write_text("no picture")
+    words = [str(tmp_path / name) for name in ("gone.png", "notes.txt", "wide.png")]
+    assert onnx_predict.main(words) == 1
+    told = capsys.readouterr()
+    assert [line.split("\t")[0] for line in told.out.splitlines()] == words[2:]
+    assert [line.split("\t")[0] for line in told.err.splitlines()] == words[:2]
+    assert "Traceback" not in told.err
+
+
 def test_it_checks_itself(exported, tmp_path, monkeypatch, capsys):
     _, folder = exported
     monkeypatch.setattr(onnx_predict, "HERE", folder)

@@ -60,7 +60,12 @@ def newest(path: Path) -> int:
     what = "is not a bundle: it holds no history" if path.is_dir() else "is not a model folder"
     if (path / MARK).is_file():
         what += "; it looks like an export"
-    raise BundleError(f"{path} {what}", expected="a folder written by sdlora learn")
+    run = path / "model"
+    raise BundleError(
+        f"{path} {what}",
+        expected="a folder written by sdlora learn",
+        fix=f"the model of a run is {run}" if generations(run) else None,
+    )
 
 
 def neighbour(path: Path) -> Path | None:

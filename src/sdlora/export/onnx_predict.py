@@ -69,12 +69,18 @@ def main(words: list[str]) -> int:
     session, labels, preprocessing = load()
     if words == ["--check"]:
         return check(session)
+    failed = 0
     for word in words:
-        image = read(Path(word), preprocessing)
+        try:
+            image = read(Path(word), preprocessing)
+        except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises of files that are no pictures
+            print(word, f"cannot be read: {error}", sep="\t", file=sys.stderr)
+            failed += 1
+            continue
         (probabilities,) = session.run(None, {"image": image[None]})
         best = np.argsort(-probabilities[0], kind="stable")[:BEST]
         print(word, *(f"{labels[i]} {probabilities[0, i]:.3f}" for i in best), sep="\t")
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
