@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from server.browsing import NEEDS_BROWSER, Pages, choose, file, focused, go, pictures, running_browser
+from server.browsing import NEEDS_BROWSER, SECONDS, Pages, choose, file, focused, go, pictures, running_browser
 from server.fakes import FakeModels, png, until
 
 from sdlora.server.guard import Guard
@@ -54,7 +54,7 @@ def test_many_pictures_fill_a_grid_from_its_top(make_site, open_page):
     assert all(answered[:5])
     assert not any(answered[150:])
     models.delay = 0
-    page.get_by_text("200 pictures", exact=True).wait_for()
+    page.get_by_text("200 pictures", exact=True).wait_for(timeout=5 * SECONDS)
     assert page.locator(".grid .bars").count() == 200
     page.get_by_role("button", name="Surest first").click()
     assert focused(page) == "Surest first"
