@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from sdlora.errors import ConfigError
 from sdlora.metrics import acc
@@ -74,4 +75,5 @@ def _draw_entry(axes: Axes, entry: Entry, place: int) -> None:
     axes.annotate(
         f"{100 * mean:.1f}", (100 * mean + spread, place), (7, 0), textcoords="offset points",
         va="center_baseline", fontsize=9, color=colour, fontweight="bold" if entry.method == "sdlora" else "normal",
+        path_effects=[withStroke(linewidth=4, foreground="white")],  # the number stays whole where a line passes
     )  # fmt: skip
