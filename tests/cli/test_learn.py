@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from bundles import contents
@@ -236,7 +237,8 @@ def test_a_lesson_that_is_stopped_leaves_the_model_as_it_was(home, number, code)
     before = contents(home / "shop")
     command = [sys.executable, "-m", "sdlora.cli.main", "learn", "shop", "summer", "--epochs", "100000"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell's background jobs ignore
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed) as process:
         for line in process.stderr:
             if "epoch 2" in line:
                 break

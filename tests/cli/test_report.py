@@ -42,7 +42,7 @@ def test_no_run(sdlora, workplace):
     answer = sdlora("report", "results")
     assert answer.code == 3
     assert "Error: no run in results" in answer.err
-    assert "Fix: sdlora report runs/" in answer.err
+    assert "Fix: name a folder that sdlora train wrote into" in answer.err
 
 
 def test_a_page_that_cannot_be_written(sdlora, runs):
