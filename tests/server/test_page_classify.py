@@ -32,6 +32,20 @@ def test_a_result(make_site, open_page):
     assert rows.count() == 3
 
 
+def test_pictures_that_come_before_the_model_was_heard_of_wait_for_it(make_site, open_page):
+    page = open_page(make_site())
+    held = []
+    page.route("**/v1/model", lambda route: held.append(route))
+    page.reload()
+    choose(page, *pictures(255))
+    while not held:
+        page.wait_for_timeout(20)
+    assert page.locator(".grid .result").count() == 0
+    held[0].continue_()
+    page.locator(".grid .label", has_text="red").wait_for()
+    assert page.locator(".grid .result").count() == 1
+
+
 def test_errors_stand_at_their_picture(make_site, open_page):
     page = open_page(make_site())
     page.get_by_text("It knows 3 classes").wait_for()

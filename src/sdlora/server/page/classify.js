@@ -11,6 +11,7 @@ export function classify(shared) {
   let items = []; // as shown: newest first, those that came together in their order
   let queue = []; // in the order in which they are asked
   let underway = 0;
+  let early = []; // what was chosen before the model was heard of
   let byProbability = false;
 
   const choose = h("button", { class: "primary", onclick: () => field.click() }, icon("picture"), "Choose pictures");
@@ -38,7 +39,15 @@ export function classify(shared) {
   });
   for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
 
+  shared.listeners.push((model) => {
+    if (!model) return;
+    const files = early;
+    early = [];
+    add(files);
+  });
+
   function add(files) {
+    if (!shared.model) early.push(...files);
     if (!files.length || !shared.model?.num_seen) return;
     const made = files.map((file) => pictureCard(shared, file, { remove, again: start }));
     items = [...made, ...items];
