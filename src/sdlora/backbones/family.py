@@ -39,6 +39,24 @@ class Family(ABC):
         """Return the last tokens (N, L, D') of normalised images (N, 3, H, W)."""
 
     @abstractmethod
+    def token_dim(self, model: nn.Module) -> int:
+        """Return the width D' of its tokens."""
+
+    @abstractmethod
+    def num_prefix_tokens(self, model: nn.Module) -> int:
+        """Return the number of tokens in front of the patches; the first of them is the class token."""
+
+    @abstractmethod
+    def block_tokens(self, model: nn.Module, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Return the tokens (N, L, D') that leave the given blocks, before any final norm.
+
+        Args:
+            model: The model.
+            images: (N, 3, H, W), normalised.
+            layers: Indices of blocks, from 0, ascending.
+        """
+
+    @abstractmethod
     def features(self, model: nn.Module, images: Tensor) -> Tensor:
         """Return what the classifier was given (N, D) for normalised images (N, 3, H, W)."""
 

@@ -92,6 +92,16 @@ class HuggingFaceViT(Family):
     def tokens(self, model: nn.Module, images: Tensor) -> Tensor:
         return _tower(model)(pixel_values=images).last_hidden_state  # type: ignore[no-any-return]
 
+    def token_dim(self, model: nn.Module) -> int:
+        return int(_tower(model).config.hidden_size)
+
+    def num_prefix_tokens(self, model: nn.Module) -> int:
+        return 1  # all kinds have a class token and nothing else in front
+
+    def block_tokens(self, model: nn.Module, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        states = _tower(model)(pixel_values=images, output_hidden_states=True).hidden_states  # the embedding first
+        return [states[layer + 1] for layer in layers]
+
     def features(self, model: nn.Module, images: Tensor) -> Tensor:
         return model(pixel_values=images).logits  # type: ignore[no-any-return]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import torch
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -39,6 +40,21 @@ class TimmViT(Family):
 
     def tokens(self, model: nn.Module, images: Tensor) -> Tensor:
         return cast(VisionTransformer, model).forward_features(images)
+
+    def token_dim(self, model: nn.Module) -> int:
+        return cast(VisionTransformer, model).embed_dim
+
+    def num_prefix_tokens(self, model: nn.Module) -> int:
+        return cast(VisionTransformer, model).num_prefix_tokens
+
+    def block_tokens(self, model: nn.Module, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        vit = cast(VisionTransformer, model)
+        found: Any = vit.forward_intermediates(
+            images, indices=list(layers), return_prefix_tokens=True, output_fmt="NLC", intermediates_only=True
+        )
+        if not vit.num_prefix_tokens:
+            return list(found)
+        return [torch.cat([prefix, patches], dim=1) for patches, prefix in found]
 
     def features(self, model: nn.Module, images: Tensor) -> Tensor:
         return cast(VisionTransformer, model).forward_head(self.tokens(model, images), pre_logits=True)

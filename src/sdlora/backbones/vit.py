@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import timm
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -91,6 +92,43 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.family.features(self.model, self._checked(images))
+
+    @property
+    def layer_dim(self) -> int:
+        """Width of what one block adds to `layer_features`."""
+        return 2 * self.family.token_dim(self.model)
+
+    def last_blocks(self, count: int | Literal["all"]) -> tuple[int, ...]:
+        """Return the indices of the last `count` blocks, in order.
+
+        Raises:
+            ConfigError: If there are not so many.
+        """
+        number = len(self.blocks)
+        if count != "all" and not 1 <= count <= number:
+            raise ConfigError(f"layers = {count}", expected=f'1 to {number}, the blocks of {self.name}, or "all"')
+        return tuple(range(number))[-(number if count == "all" else count) :]
+
+    def layer_features(self, images: Tensor, layers: Sequence[int]) -> Tensor:
+        """Return the class token and the mean of the patch tokens that leave some blocks, concatenated.
+
+        Tokens pass a layer norm without parameters first, so that no block outweighs another. Where a model has no
+        class token, the mean stands in its place.
+
+        Args:
+            images: (N, 3, H, W), float in 0..1.
+            layers: Indices of blocks, from 0, ascending.
+
+        Returns:
+            (N, len(layers) * layer_dim).
+        """
+        first = self.family.num_prefix_tokens(self.model)
+        parts: list[Tensor] = []
+        for tokens in self.family.block_tokens(self.model, self._checked(images), layers):
+            tokens = F.layer_norm(tokens, tokens.shape[-1:])
+            mean = tokens[:, first:].mean(dim=1)
+            parts += [tokens[:, 0] if first else mean, mean]
+        return torch.cat(parts, dim=1)
 
     def normalise_by_(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Take other statistics than those it was pretrained with, such as 0 and 1 for images that stay in 0..1."""

@@ -59,6 +59,11 @@ class LinearHead(nn.Module):
             block.bias.zero_()
         self.blocks.append(block)
 
+    @property
+    def num_classes(self) -> int:
+        """K, rows of all blocks."""
+        return sum(cast(nn.Linear, block).out_features for block in self.blocks)
+
     def current(self, features: Tensor) -> Tensor:
         """Return the logits (N, C) of the newest task alone."""
         return cast(Tensor, self.blocks[-1](features))
@@ -73,7 +78,7 @@ class LinearHead(nn.Module):
         Returns:
             Mean over the batch, a float32 scalar.
         """
-        offset = sum(cast(nn.Linear, block).out_features for block in self.blocks[:-1])
+        offset = self.num_classes - cast(nn.Linear, self.blocks[-1]).out_features
         return F.cross_entropy(self.current(features).float(), labels - offset)
 
     def forward(self, features: Tensor) -> Tensor:

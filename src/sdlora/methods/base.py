@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NotRequired, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from torch import Tensor, nn
 
@@ -59,7 +59,7 @@ class Method(nn.Module, ABC):
     """A continual learner over one backbone; abstract, and every concrete method is final.
 
     Attributes:
-        facts: Table row of the method.
+        facts: Table row of the method; of an instance, with its options.
         mergeable: Whether ``sdlora.adapters.merge`` can fold what was learned into the backbone's own weights.
         from_data: State entries that hooks compute from data, apart from what gradients learn: glob of their names to
             what they are. All but ``"weights"`` count as kept from old tasks.
@@ -67,15 +67,20 @@ class Method(nn.Module, ABC):
         num_epochs: Passes over each task that the method needs, or None for the recipe's ``optim.epochs``.
     """
 
-    facts: ClassVar[Facts]
+    facts: Facts
     mergeable: ClassVar[bool]
-    from_data: ClassVar[Mapping[str, Origin]] = {}
+    from_data: Mapping[str, Origin] = {}
     joint: ClassVar[bool] = False
     num_epochs: ClassVar[int | None] = None
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
+
+    @classmethod
+    def facts_with(cls, options: Mapping[str, Any]) -> Facts:
+        """Return what is declared with these arguments of the constructor. Default: `facts`."""
+        return cls.facts
 
     @abstractmethod
     def begin_task(self, task: Task) -> None:

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from sdlora.adapters.prefix import by_layer, inject_prefixes, prefixed
 from sdlora.backbones.vit import Backbone
 from sdlora.errors import ConfigError
-from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method
+from sdlora.methods.base import METHODS, Facts
+from sdlora.methods.linear_classifier import HeadInit, HeadKind, LinearClassifier
 from sdlora.task import Task
 
 COLLAPSED = 1e-8  # squared length under which a row has no direction
 
 
 @METHODS.register("coda_prompt")
-class CODAPrompt(Method):
+class CODAPrompt(LinearClassifier):
     """Add C components to every prompted block on each task, orthogonal to all before; only the newest learn.
 
         weight_bm = cos(q_b * A_m, K_m),   q = backbone(x)
@@ -38,6 +38,9 @@ class CODAPrompt(Method):
         num_components: Components C a task adds to a block.
         prompt_length: Rows P of a component, even.
         orthogonality: Weight of the penalty; 0 in the authors' current code, as the start is orthogonal already.
+        head: What predicts; this and the rest as in `sdlora.methods.linear_classifier.LinearClassifier`.
+        head_init: How a new block of the linear head starts.
+        head_lr_scale: Multiplies the learning rate of the linear head.
 
     Raises:
         ConfigError: If ``prompt_length`` is not positive and even, or ``num_components`` not positive.
@@ -48,7 +51,7 @@ class CODAPrompt(Method):
         of the head are frozen instead of left without gradient; the backbone normalises its input.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="prompt components, their keys, the head",
         source="arXiv 2211.13218",
         rehearsal_free=True,
@@ -65,8 +68,11 @@ class CODAPrompt(Method):
         num_components: int = 10,
         prompt_length: int = 8,
         orthogonality: float = 0.0,
+        head: HeadKind = "linear",
+        head_init: HeadInit = "default",
+        head_lr_scale: float = 1.0,
     ) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, head=head, head_init=head_init, head_lr_scale=head_lr_scale)
         if prompt_length < 2 or prompt_length % 2:
             raise ConfigError(f"prompt_length = {prompt_length}", expected="2, 4, ...: half keys, half values")
         if num_components < 1:
@@ -75,26 +81,27 @@ class CODAPrompt(Method):
         self.prompts = nn.ParameterList()  # each (S, C, P, D)
         self.keys = nn.ParameterList()  # each (S, C, D)
         self.attentions = nn.ParameterList()  # each (S, C, D)
-        self.head = LinearHead(backbone.feature_dim)
         self.num_components, self.prompt_length, self.orthogonality = num_components, prompt_length, orthogonality
 
     def begin_task(self, task: Task) -> None:
+        super().begin_task(task)
+        cast(nn.Linear, self.head.blocks[-1]).reset_parameters()  # as the source: uniform within 1 / sqrt(D)
+
+    def begin_adapting(self, task: Task) -> None:
         width = self.backbone.feature_dim
         self._grow(self.prompts, (self.prompt_length, width))
         self._grow(self.keys, (width,))
         self._grow(self.attentions, (width,))
-        self.head.grow(task.num_classes)
-        cast(nn.Linear, self.head.blocks[-1]).reset_parameters()  # as the source: uniform within 1 / sqrt(D)
+
+    def trained(self) -> list[nn.Parameter]:
+        return [self.prompts[-1], self.keys[-1], self.attentions[-1]]
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        terms = {"cross_entropy": self.head.loss(self._features(images), labels)}
+        terms = super().losses(images, labels)
         if self.orthogonality:
             rows = (_joined(self.keys), _joined(self.attentions), _joined(self.prompts).flatten(2))
             terms["orthogonality"] = self.orthogonality * sum((_overlap(X) for X in rows), rows[0].new_zeros(()))
         return terms
-
-    def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self._features(images)))
 
     def _grow(self, components: nn.ParameterList, shape: tuple[int, ...]) -> None:
         """Add C orthogonal components to each block; the trained ones are projected out as they are now."""
@@ -103,7 +110,7 @@ class CODAPrompt(Method):
         new = torch.unflatten(rows, 2, shape).to(self.backbone.mean.device)
         components.requires_grad_(False).append(nn.Parameter(new))
 
-    def _features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """Return the class token (N, D) under each image's own prefixes."""
         with torch.no_grad():
             query = self.backbone(images)

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from sdlora.adapters.prefix import by_layer, inject_prefixes, prefixed
 from sdlora.adapters.prompt import cosine, highest, uniform, vote
 from sdlora.backbones.vit import Backbone
-from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method
+from sdlora.methods.base import METHODS, Facts
+from sdlora.methods.linear_classifier import HeadInit, HeadKind, LinearClassifier
 from sdlora.task import Task
 
 
 @METHODS.register("dualprompt")
-class DualPrompt(Method):
+class DualPrompt(LinearClassifier):
     """Learn a general prefix on every task, an expert prefix on each, and a key by which an image finds its expert.
 
         training on task t:  expert t for every image
@@ -38,6 +38,9 @@ class DualPrompt(Method):
         pull: Weight of the cosine between query and key.
         batch_vote: At test, one expert for the whole batch, as published for CIFAR-100. Then a prediction depends on
             its neighbours: only for reproduction.
+        head: What predicts; this and the rest as in `sdlora.methods.linear_classifier.LinearClassifier`.
+        head_init: How a new block of the linear head starts.
+        head_lr_scale: Multiplies the learning rate of the linear head.
 
     Source:
         Wang et al., arXiv 2204.04799, as in the authors' code; its PyTorch versions mix up the prefixes of a batch by
@@ -46,7 +49,7 @@ class DualPrompt(Method):
         and rows of the head are frozen instead of left without gradient; the backbone normalises its input.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="a general and an expert prefix, keys, the head",
         source="arXiv 2204.04799",
         rehearsal_free=True,
@@ -65,38 +68,44 @@ class DualPrompt(Method):
         e_length: int = 5,
         pull: float = 1.0,
         batch_vote: bool = False,
+        head: HeadKind = "linear",
+        head_init: HeadInit = "default",
+        head_lr_scale: float = 1.0,
     ) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, head=head, head_init=head_init, head_lr_scale=head_lr_scale)
         self.g_layers = inject_prefixes(backbone.model, g_layers)
         self.e_layers = inject_prefixes(backbone.model, e_layers)
         self.g_prompt = uniform(len(self.g_layers), 2, g_length, backbone.feature_dim, device=backbone.mean.device)
         self.e_prompts = nn.ParameterList()  # each (E, 2, P, D)
         self.keys = nn.ParameterList()  # each (D,)
-        self.head = LinearHead(backbone.feature_dim)
         self.e_length, self.pull, self.batch_vote = e_length, pull, batch_vote
 
-    def begin_task(self, task: Task) -> None:
+    def begin_adapting(self, task: Task) -> None:
         width, device = self.backbone.feature_dim, self.g_prompt.device
         expert = uniform(len(self.e_layers), 2, self.e_length, width, device=device)
         if len(self.e_prompts):
             expert = nn.Parameter(self.e_prompts[-1].detach().clone())
         self.e_prompts.requires_grad_(False).append(expert)
         self.keys.requires_grad_(False).append(uniform(width, device=device))
-        self.head.grow(task.num_classes)
+
+    def trained(self) -> list[nn.Parameter]:
+        return [self.g_prompt, self.e_prompts[-1], self.keys[-1]]
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         nearness = cosine(self._query(images), self.keys[-1][None]).mean()
         return {
-            "cross_entropy": self.head.loss(self._features(images, self.e_prompts[-1][None]), labels),
+            "cross_entropy": self.head.loss(self.task_features(images), labels),
             "pull": -self.pull * nearness,
         }
 
-    def forward(self, images: Tensor) -> Tensor:
+    def task_features(self, images: Tensor) -> Tensor:
+        return self._features(images, self.e_prompts[-1][None])
+
+    def features(self, images: Tensor) -> Tensor:
         chosen = highest(cosine(self._query(images), torch.stack([*self.keys])), 1)  # (N, 1)
         if self.batch_vote:
             chosen = vote(chosen, len(self.keys))
-        experts = torch.stack([*self.e_prompts])[chosen[:, 0]]  # (N, E, 2, P, D)
-        return cast(Tensor, self.head(self._features(images, experts)))
+        return self._features(images, torch.stack([*self.e_prompts])[chosen[:, 0]])  # experts (N, E, 2, P, D)
 
     @torch.no_grad()
     def _query(self, images: Tensor) -> Tensor:

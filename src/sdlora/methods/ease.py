@@ -38,7 +38,7 @@ class EASE(Method):
         number of other subspaces, and synthetic means are refreshed.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="one bottleneck adapter a task",
         source="arXiv 2403.12030",
         rehearsal_free=False,
@@ -46,7 +46,7 @@ class EASE(Method):
         end_to_end=False,
     )
     mergeable: ClassVar[bool] = False
-    from_data: ClassVar[Mapping[str, Origin]] = {"head.means": "statistics"}
+    from_data: Mapping[str, Origin] = {"head.means": "statistics"}
 
     def __init__(
         self,

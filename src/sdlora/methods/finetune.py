@@ -20,7 +20,7 @@ class Finetune(LinearClassifier):
         head_lr_scale: Multiplies the learning rate of the head.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="all weights",
         source="arXiv 2501.13198, Table 2",
         rehearsal_free=True,

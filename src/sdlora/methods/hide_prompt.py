@@ -64,7 +64,7 @@ class HiDePrompt(Method):
         for small classes; logits of unseen classes do not exist; the backbone normalises its input.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="one prefix a task, the head, an identity head",
         source="arXiv 2310.07234",
         rehearsal_free=False,  # keeps centroids of all classes
@@ -72,7 +72,7 @@ class HiDePrompt(Method):
         end_to_end=True,  # as the paper's Table 1 counts it: prefix and head; the identity head has its own loss
     )
     mergeable: ClassVar[bool] = False
-    from_data: ClassVar[Mapping[str, Origin]] = {"*_centroids.*": "statistics"}
+    from_data: Mapping[str, Origin] = {"*_centroids.*": "statistics"}
     owners: Tensor
 
     def __init__(

@@ -14,7 +14,7 @@ from sdlora.adapters.subspace_lora import SubspaceLoRALinear
 from sdlora.backbones.vit import Backbone
 from sdlora.errors import ConfigError
 from sdlora.methods.base import METHODS, Facts, Origin
-from sdlora.methods.linear_classifier import LinearClassifier
+from sdlora.methods.linear_classifier import HeadInit, HeadKind, Layers, LinearClassifier
 from sdlora.task import Task, TaskData
 
 
@@ -39,14 +39,18 @@ class InfLoRA(LinearClassifier):
         threshold: Share of the energy protected after the first task: 0.95 for CIFAR-100, 0.98 for ImageNet-R.
         num_tasks: T, how many tasks there will be.
         energy: ``"fourth"`` or ``"second"``, see `sdlora.adapters.subspace.Subspace`.
-        head_lr_scale: Multiplies the learning rate of the head.
+        head: What predicts; this and the arguments below as in `sdlora.methods.linear_classifier.LinearClassifier`.
+        head_init: How a new block of the linear head starts.
+        head_lr_scale: Multiplies the learning rate of the linear head.
+        layers: Features of a head that is solved.
+        adapt_tasks: Number of tasks on which anything is trained.
 
     Source:
         Liang and Li, arXiv 2404.00228, and the released code, which sums old branches in activation space; folding
         them is the same function.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="one factor of a low-rank branch, the head",
         source="arXiv 2404.00228",
         rehearsal_free=False,
@@ -54,7 +58,7 @@ class InfLoRA(LinearClassifier):
         end_to_end=True,
     )
     mergeable: ClassVar[bool] = True
-    from_data: ClassVar[Mapping[str, Origin]] = {
+    from_data: Mapping[str, Origin] = {
         "subspaces.*": "statistics",
         "backbone.*.lora_A": "weights",
         "backbone.*.frozen_A": "weights",
@@ -69,9 +73,20 @@ class InfLoRA(LinearClassifier):
         threshold: float = 0.95,
         num_tasks: int | None = None,
         energy: Energy = "fourth",
+        head: HeadKind = "linear",
+        head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
+        layers: Layers = None,
+        adapt_tasks: int | None = None,
     ) -> None:
-        super().__init__(backbone, head_lr_scale=head_lr_scale)
+        super().__init__(
+            backbone,
+            head=head,
+            head_init=head_init,
+            head_lr_scale=head_lr_scale,
+            layers=layers,
+            adapt_tasks=adapt_tasks,
+        )
         if not 0 < threshold < 1:
             raise ConfigError(f"threshold = {threshold}", expected="more than 0 and less than 1")
         if num_tasks is not None and num_tasks < 1:
@@ -86,13 +101,19 @@ class InfLoRA(LinearClassifier):
         self.threshold, self.num_tasks = threshold, num_tasks
 
     def begin_task(self, task: Task) -> None:
+        super().begin_task(task)
+        if self.is_adapting:
+            cast(nn.Linear, self.head.blocks[-1]).reset_parameters()  # the source starts it as torch does
+
+    def begin_adapting(self, task: Task) -> None:
         if task.index:
             for adapter in self._adapters:
                 adapter.begin_branch()
-        super().begin_task(task)
-        cast(nn.Linear, self.head.blocks[-1]).reset_parameters()  # the source starts it as torch does
 
     def prepare(self, data: TaskData) -> None:
+        if not self.is_adapting:
+            return
+        super().prepare(data)
         for adapter, subspace, moment in self._with_moments(data):
             adapter.lora_A.copy_(subspace.design(moment, len(adapter.lora_A)))
 
@@ -100,9 +121,11 @@ class InfLoRA(LinearClassifier):
         return [adapter.lora_B for adapter in self._adapters]
 
     def end_task(self, data: TaskData) -> None:
-        share = self.share(len(self.head.blocks) - 1)
-        for _, subspace, moment in self._with_moments(data):
-            subspace.protect(moment, share)
+        if self.is_adapting:
+            share = self.share(len(self.head.blocks) - 1)
+            for _, subspace, moment in self._with_moments(data):
+                subspace.protect(moment, share)
+        super().end_task(data)
 
     def share(self, index: int) -> float:
         """Return eps_t, the share of the energy protected after task `index`, from 0."""

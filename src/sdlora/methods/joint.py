@@ -20,7 +20,7 @@ class Joint(LinearClassifier):
         head_lr_scale: Multiplies the learning rate of the head.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="all weights, on all tasks at once",
         source="upper bound",
         rehearsal_free=False,

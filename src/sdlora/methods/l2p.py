@@ -8,18 +8,17 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdlora.adapters.prompt import class_position, cosine, highest, inject_prompt, prompted, uniform, vote
 from sdlora.backbones.vit import Backbone
 from sdlora.errors import ConfigError
-from sdlora.heads import LinearHead
-from sdlora.methods.base import METHODS, Facts, Method
-from sdlora.task import Task
+from sdlora.methods.base import METHODS, Facts
+from sdlora.methods.linear_classifier import HeadInit, HeadKind, LinearClassifier
 
 
 @METHODS.register("l2p")
-class L2P(Method):
+class L2P(LinearClassifier):
     """Put the S prompts whose keys are nearest to an image's own feature in front of its patches.
 
         S_b = the S keys of highest cosine to q_b = backbone(x_b)
@@ -36,6 +35,9 @@ class L2P(Method):
         pull: Weight of the cosine between query and chosen keys.
         batch_vote: Choose per batch instead of per image, as the published figures do. Then a prediction depends on
             its neighbours: only for reproduction.
+        head: What predicts; this and the rest as in `sdlora.methods.linear_classifier.LinearClassifier`.
+        head_init: How a new block of the linear head starts.
+        head_lr_scale: Multiplies the learning rate of the linear head.
 
     Raises:
         ConfigError: If ``num_selected`` is not in 1..M.
@@ -46,7 +48,7 @@ class L2P(Method):
         is the same without weight decay; logits of unseen classes do not exist; the backbone normalises its input.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="a pool of prompts, their keys, the head",
         source="arXiv 2112.08654",
         rehearsal_free=True,
@@ -64,19 +66,21 @@ class L2P(Method):
         num_selected: int = 5,
         pull: float = 0.1,
         batch_vote: bool = False,
+        head: HeadKind = "linear",
+        head_init: HeadInit = "default",
+        head_lr_scale: float = 1.0,
     ) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, head=head, head_init=head_init, head_lr_scale=head_lr_scale)
         if not 1 <= num_selected <= pool_size:
             raise ConfigError(f"num_selected = {num_selected}", expected=f"1 to {pool_size}, the size of the pool")
         inject_prompt(backbone.model)
         device = backbone.mean.device
         self.prompts = uniform(pool_size, prompt_length, backbone.feature_dim, device=device)  # (M, P, D)
         self.keys = uniform(pool_size, backbone.feature_dim, device=device)  # (M, D)
-        self.head = LinearHead(backbone.feature_dim)
         self.num_selected, self.pull, self.batch_vote = num_selected, pull, batch_vote
 
-    def begin_task(self, task: Task) -> None:
-        self.head.grow(task.num_classes)
+    def trained(self) -> list[nn.Parameter]:
+        return [self.prompts, self.keys]
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         similarity, chosen = self._choose(images)
@@ -86,9 +90,9 @@ class L2P(Method):
             "pull": -self.pull * nearness,
         }
 
-    def forward(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         _, chosen = self._choose(images)
-        return cast(Tensor, self.head(self._features(images, chosen)))
+        return self._features(images, chosen)
 
     def _choose(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cosines (N, M) to all keys and the places (N, S) of the chosen ones."""

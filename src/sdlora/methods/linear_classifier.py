@@ -1,52 +1,186 @@
-"""What methods share whose task loss is the cross-entropy on one linear head."""
+"""What methods share that train one linear head by the cross-entropy, whatever then predicts."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal, cast
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal, cast, get_args
 
+import torch
 from torch import Tensor, nn
 
 from sdlora.backbones.vit import Backbone
+from sdlora.errors import ConfigError
 from sdlora.heads import LinearHead
-from sdlora.methods.base import Method, ParamGroup
-from sdlora.task import Task
+from sdlora.heads.discriminant import TURNS, DiscriminantHead, start
+from sdlora.heads.random_projection import RandomProjectionHead, projection_width
+from sdlora.methods.base import Facts, Method, Origin, ParamGroup
+from sdlora.task import Batches, Task, TaskData
+
+HeadKind = Literal["linear", "discriminant", "ridge"]
+HeadInit = Literal["default", "released", "discriminant"]
+Layers = Literal["all"] | int | None
 
 
 class LinearClassifier(Method):
-    """A backbone, changed or not, under a linear head of one block a task; abstract.
+    """Features under a linear head of one block a task, trained by the local cross-entropy; abstract.
 
     Args:
         backbone: What computes the features.
-        head_init: How a new block of the head starts, see `sdlora.heads.LinearHead`.
-        head_lr_scale: Multiplies the learning rate of the head.
+        head: What predicts. ``"linear"``: the head that was trained. ``"discriminant"`` and ``"ridge"``: a head solved
+            from statistics that are kept of all classes, after each task, on its images as the model sees them then:
+            `sdlora.heads.discriminant.DiscriminantHead`, still one linear layer, or
+            `sdlora.heads.random_projection.RandomProjectionHead`. The linear head then serves training alone.
+        head_init: How a new block of the linear head starts: ``"discriminant"`` as `sdlora.heads.discriminant.start`
+            computes it from the task's images before the first step, the others as in `sdlora.heads.LinearHead`.
+        head_lr_scale: Multiplies the learning rate of the linear head.
+        layers: Features of the head that is solved: class and mean token of this many last blocks, or of ``"all"``;
+            None for the feature that the linear head sees.
+        adapt_tasks: Number of tasks, from the first, on which anything is trained; None for all. For heads that are
+            solved alone: their statistics stay true as long as the features do.
+
+    Raises:
+        ConfigError: If `layers` or `adapt_tasks` are given for a head that is trained, or cannot be.
     """
 
     def __init__(
         self,
         backbone: Backbone,
         *,
-        head_init: Literal["default", "released"] = "default",
+        head: HeadKind = "linear",
+        head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
+        layers: Layers = None,
+        adapt_tasks: int | None = None,
     ) -> None:
         super().__init__(backbone)
-        self.head = LinearHead(backbone.feature_dim, init=head_init)
-        self.head_lr_scale = head_lr_scale
+        _check(head, head_init, layers, adapt_tasks)
+        self.head = LinearHead(backbone.feature_dim, init="default" if head_init == "discriminant" else head_init)
+        self.head_init, self.head_lr_scale = head_init, head_lr_scale
+        self.feature_layers = None if layers is None else backbone.last_blocks(layers)
+        self.adapt_tasks, self.is_adapting = adapt_tasks, True
+        self.solved_head: DiscriminantHead | RandomProjectionHead | None = None
+        if head != "linear":
+            self.solved_head = self._make_head(head)
+            self.facts = self.facts_with({"head": head})
+            self.from_data = {**self.from_data, **_KEPT[head]}
+
+    @classmethod
+    def facts_with(cls, options: Mapping[str, Any]) -> Facts:
+        if options.get("head", "linear") == "linear":
+            return cls.facts
+        return replace(cls.facts, rehearsal_free=False, end_to_end=False)
+
+    def _make_head(self, kind: HeadKind) -> DiscriminantHead | RandomProjectionHead:
+        width, device = self.backbone.feature_dim, self.backbone.mean.device
+        if self.feature_layers is not None:
+            width = self.backbone.layer_dim * len(self.feature_layers)
+        if kind == "discriminant":
+            return DiscriminantHead(width, device=device)
+        return RandomProjectionHead(width, projection_width(self.backbone.feature_dim, None), device=device)
 
     def begin_task(self, task: Task) -> None:
-        self.head.grow(task.num_classes)
+        self.is_adapting = self.adapt_tasks is None or task.index < self.adapt_tasks
+        if self.solved_head is not None:
+            self.solved_head.grow(task.num_classes)
+        if self.is_adapting:
+            self.begin_adapting(task)
+            self.head.grow(task.num_classes)
+        else:
+            self.requires_grad_(False)
+
+    def begin_adapting(self, task: Task) -> None:
+        """Make room for a task in what adapts the features. Default: nothing."""
+
+    def prepare(self, data: TaskData) -> None:
+        if self.head_init == "discriminant" and self.is_adapting:
+            self._start_block(data.plain)
+
+    @torch.no_grad()
+    def _start_block(self, batches: Batches) -> None:
+        block = cast(nn.Linear, self.head.blocks[-1])
+        offset = self.head.num_classes - block.out_features
+        found = [
+            (torch.stack([self.task_features(images.rot90(turns, (2, 3))) for turns in (0, *TURNS)]), labels)
+            for images, labels in batches
+        ]
+        features, labels = torch.cat([f for f, _ in found], dim=1), torch.cat([y for _, y in found])
+        with torch.autocast(features.device.type, enabled=False):
+            weight, bias = start(features[0], features[1:], labels - offset, block.out_features)
+        block.weight.copy_(weight)
+        block.bias.copy_(bias)
 
     def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        return {"cross_entropy": self.head.loss(self.backbone(images), labels)}
+        if not self.is_adapting:
+            return {}
+        return {"cross_entropy": self.head.loss(self.task_features(images), labels)}
 
     @abstractmethod
     def trained(self) -> list[nn.Parameter]:
         """Return what the current task trains besides the newest block of the head."""
 
     def param_groups(self) -> list[ParamGroup]:
+        if not self.is_adapting:
+            return []
         head = [p for p in self.head.parameters() if p.requires_grad]
         groups: list[ParamGroup] = [{"params": self.trained()}, {"params": head, "lr_scale": self.head_lr_scale}]
         return [group for group in groups if group["params"]]
 
+    @torch.no_grad()
+    def end_task(self, data: TaskData) -> None:
+        if self.solved_head is not None:
+            found = [(self.solved_features(images), labels) for images, labels in data.plain]
+            features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+            self.solved_head.fit(features, labels)
+
+    def task_features(self, images: Tensor) -> Tensor:
+        """Return the features (N, D) of images of the current task, as training sees them."""
+        return self.features(images)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the features (N, D) of any images."""
+        return cast(Tensor, self.backbone(images))
+
+    def solved_features(self, images: Tensor) -> Tensor:
+        """Return the features of any images on which the head is solved."""
+        return self.features(images) if self.feature_layers is None else self.backbone.layer_features(images, self.feature_layers)
+
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.head(self.backbone(images)))
+        if self.solved_head is None:
+            return cast(Tensor, self.head(self.features(images)))
+        if int(self.solved_head.num_fitted) == 0:  # within the first task
+            return cast(Tensor, self.head(self.features(images)))
+        return cast(Tensor, self.solved_head(self.solved_features(images)))
+
+
+_KEPT: Mapping[HeadKind, Mapping[str, Origin]] = {
+    "linear": {},
+    "discriminant": {
+        "solved_head.within": "statistics",
+        "solved_head.counts": "statistics",
+        "solved_head.means": "statistics",
+        "solved_head.left_out_hits": "statistics",
+        "solved_head.contrast_*": "statistics",
+        "solved_head.weight": "weights",
+        "solved_head.bias": "weights",
+    },
+    "ridge": {
+        "solved_head.gram": "statistics",
+        "solved_head.cross": "statistics",
+        "solved_head.strengths": "statistics",
+        "solved_head.weight": "weights",
+    },
+}
+"""What the heads that are solved keep of data."""
+
+
+def _check(head: HeadKind, head_init: HeadInit, layers: Layers, adapt_tasks: int | None) -> None:
+    for name, value, kinds in (("head", head, HeadKind), ("head_init", head_init, HeadInit)):
+        if value not in get_args(kinds):
+            raise ConfigError(f'{name} = "{value}"', expected=f"one of {', '.join(get_args(kinds))}")
+    if adapt_tasks is not None and adapt_tasks < 0:
+        raise ConfigError(f"adapt_tasks = {adapt_tasks}", expected="0 or more")
+    if head == "linear" and (layers is not None or adapt_tasks is not None):
+        name = "layers" if layers is not None else "adapt_tasks"
+        raise ConfigError(f'{name} with head = "linear"', expected='head = "discriminant" or "ridge"')

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import nn
 
 from sdlora.adapters import LoRALinear, inject
 from sdlora.backbones.vit import Backbone
 from sdlora.methods.base import METHODS, Facts
-from sdlora.methods.linear_classifier import LinearClassifier
+from sdlora.methods.linear_classifier import HeadInit, HeadKind, Layers, LinearClassifier
 
 
 @METHODS.register("lora")
@@ -24,11 +24,14 @@ class LoRA(LinearClassifier):
         targets: Projections to adapt.
         rank: Rank of each pair.
         alpha: The update is multiplied by alpha / rank.
-        head_init: How a new block of the head starts, see `sdlora.heads.LinearHead`.
-        head_lr_scale: Multiplies the learning rate of the head.
+        head: What predicts; this and the arguments below as in `sdlora.methods.linear_classifier.LinearClassifier`.
+        head_init: How a new block of the linear head starts.
+        head_lr_scale: Multiplies the learning rate of the linear head.
+        layers: Features of a head that is solved.
+        adapt_tasks: Number of tasks on which anything is trained.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="one low-rank pair a projection, the head",
         source="arXiv 2106.09685",
         rehearsal_free=True,
@@ -44,10 +47,20 @@ class LoRA(LinearClassifier):
         targets: Sequence[str] = ("qkv:q", "qkv:v"),
         rank: int = 10,
         alpha: float = 10.0,
-        head_init: Literal["default", "released"] = "default",
+        head: HeadKind = "linear",
+        head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
+        layers: Layers = None,
+        adapt_tasks: int | None = None,
     ) -> None:
-        super().__init__(backbone, head_init=head_init, head_lr_scale=head_lr_scale)
+        super().__init__(
+            backbone,
+            head=head,
+            head_init=head_init,
+            head_lr_scale=head_lr_scale,
+            layers=layers,
+            adapt_tasks=adapt_tasks,
+        )
         adapters = inject(
             backbone.model, targets, lambda base, rows: LoRALinear(base, rows, rank=rank, alpha=alpha)
         ).values()

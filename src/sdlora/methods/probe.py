@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from torch import nn
 
+from sdlora.backbones.vit import Backbone
 from sdlora.methods.base import METHODS, Facts
-from sdlora.methods.linear_classifier import LinearClassifier
+from sdlora.methods.linear_classifier import HeadInit, HeadKind, Layers, LinearClassifier
 
 
 @METHODS.register("probe")
@@ -16,11 +17,13 @@ class Probe(LinearClassifier):
 
     Args:
         backbone: Frozen throughout.
-        head_init: How a new block of the head starts, see `sdlora.heads.LinearHead`.
-        head_lr_scale: Multiplies the learning rate of the head.
+        head: What predicts; this and the arguments below as in `sdlora.methods.linear_classifier.LinearClassifier`.
+        head_init: How a new block of the linear head starts.
+        head_lr_scale: Multiplies the learning rate of the linear head.
+        layers: Features of a head that is solved.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="the head alone",
         source="linear probing",
         rehearsal_free=True,
@@ -28,6 +31,24 @@ class Probe(LinearClassifier):
         end_to_end=True,
     )
     mergeable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        head: HeadKind = "linear",
+        head_init: HeadInit = "default",
+        head_lr_scale: float = 1.0,
+        layers: Layers = None,
+    ) -> None:
+        super().__init__(
+            backbone,
+            head=head,
+            head_init=head_init,
+            head_lr_scale=head_lr_scale,
+            layers=layers,
+            adapt_tasks=None if head == "linear" else 0,  # nothing that is trained would predict
+        )
 
     def trained(self) -> list[nn.Parameter]:
         return []

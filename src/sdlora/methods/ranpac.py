@@ -42,7 +42,7 @@ class RanPAC(Method):
         normalised; lambda is not rescaled although the sums grow with every task.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="adapters, on the first task alone",
         source="arXiv 2307.02251",
         rehearsal_free=False,
@@ -50,7 +50,7 @@ class RanPAC(Method):
         end_to_end=False,
     )
     mergeable: ClassVar[bool] = False
-    from_data: ClassVar[Mapping[str, Origin]] = {
+    from_data: Mapping[str, Origin] = {
         "head.gram": "statistics",
         "head.cross": "statistics",
         "head.strengths": "statistics",

@@ -10,7 +10,7 @@ from torch import nn
 from sdlora.adapters import PRESETS, RankSchedule, SDLoRAAdapters
 from sdlora.backbones.vit import Backbone
 from sdlora.methods.base import METHODS, Facts
-from sdlora.methods.linear_classifier import LinearClassifier
+from sdlora.methods.linear_classifier import HeadInit, HeadKind, Layers, LinearClassifier
 from sdlora.task import Task, TaskData
 
 
@@ -34,15 +34,18 @@ class SDLoRA(LinearClassifier):
         distill_threshold: SD-LoRA-KD: a direction that the old ones explain up to this fraction of its square norm
             is handed over to them and not kept; the paper uses 9e-4. None keeps all. Needs a preset whose magnitudes
             carry over.
-        head_init: How a new block of the head starts, see `sdlora.heads.LinearHead`.
-        head_lr_scale: Multiplies the learning rate of the head.
+        head: What predicts; this and the arguments below as in `sdlora.methods.linear_classifier.LinearClassifier`.
+        head_init: How a new block of the linear head starts.
+        head_lr_scale: Multiplies the learning rate of the linear head.
+        layers: Features of a head that is solved.
+        adapt_tasks: Number of tasks on which anything is trained.
 
     Source:
         arXiv 2501.13198. The released code (8bacded) also reloads the backbone for every task and reads old directions
         from disk in each step; neither changes what is computed, and nothing of it is here.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="low-rank directions, magnitudes, the head",
         source="arXiv 2501.13198",
         rehearsal_free=True,
@@ -60,10 +63,20 @@ class SDLoRA(LinearClassifier):
         preset: str = "released",
         rank_schedule: Literal["paper"] | Sequence[tuple[int, int]] | None = None,
         distill_threshold: float | None = None,
-        head_init: Literal["default", "released"] = "default",
+        head: HeadKind = "linear",
+        head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
+        layers: Layers = None,
+        adapt_tasks: int | None = None,
     ) -> None:
-        super().__init__(backbone, head_init=head_init, head_lr_scale=head_lr_scale)
+        super().__init__(
+            backbone,
+            head=head,
+            head_init=head_init,
+            head_lr_scale=head_lr_scale,
+            layers=layers,
+            adapt_tasks=adapt_tasks,
+        )
         self.adapters = SDLoRAAdapters(
             backbone.model,
             targets,
@@ -73,16 +86,17 @@ class SDLoRA(LinearClassifier):
         )
         self.num_tasks = 0
 
-    def begin_task(self, task: Task) -> None:
+    def begin_adapting(self, task: Task) -> None:
         self.adapters.begin_task(task.index)
-        super().begin_task(task)
         self.num_tasks = task.index + 1
 
     def trained(self) -> list[nn.Parameter]:
         return self.adapters.trained()
 
     def end_task(self, data: TaskData) -> None:
-        self.adapters.end_task()
+        if self.is_adapting:
+            self.adapters.end_task()
+        super().end_task(data)
 
     def report(self) -> dict[str, float | list[float]]:
         return self.adapters.report(self.num_tasks)

@@ -22,7 +22,7 @@ class SimpleCIL(Method):
         backbone: Frozen throughout.
     """
 
-    facts: ClassVar[Facts] = Facts(
+    facts: Facts = Facts(
         trains="nothing; class means predict",
         source="arXiv 2303.07338",
         rehearsal_free=True,
@@ -30,7 +30,7 @@ class SimpleCIL(Method):
         end_to_end=False,
     )
     mergeable: ClassVar[bool] = False
-    from_data: ClassVar[Mapping[str, Origin]] = {"head.means": "weights"}
+    from_data: Mapping[str, Origin] = {"head.means": "weights"}
     num_epochs: ClassVar[int | None] = 0
 
     def __init__(self, backbone: Backbone) -> None:

@@ -1,0 +1,282 @@
+"""Linear discriminants with one covariance for all classes: as the start of a block, and as a head of its own.
+
+Among the classes of one task the cross-entropy gives the rows of a block gradients that add up to zero,
+
+    sum_c dL/dw_c = sum_x f(x) sum_c (p_c - y_c) = 0,
+
+so the mean row and the mean bias of every block stay at their random start, and at test they decide between tasks.
+`start` replaces that start; `DiscriminantHead` replaces the block.
+
+Letters: N images, D feature width, K classes seen, C classes of the newest task, a share of shrinkage, tau `SCALE`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sdlora.errors import DataError
+from sdlora.heads.alignment import learning
+
+SCALE = 0.25
+"""tau: multiplies log-likelihoods, which are overconfident by about four in these widths."""
+
+TURNS = (1, 2, 3)
+"""Quarter turns of the images that stand for everything that a class is not."""
+
+SHRINKAGE = (0.01, 0.03, 0.1, 0.3, 0.6)
+"""Shares of shrinkage that `DiscriminantHead` tries."""
+
+MOST_LEFT_OUT = 1024
+"""Images of a task, at most, that are left out one at a time to choose the shrinkage."""
+
+EPOCHS, BATCH, STEP = 4, 32, 1.67
+"""Passes, images in a step, and learning rate times the mean squared length of a feature, of the contrast."""
+
+
+class Scatter(NamedTuple):
+    """Sums over labelled features.
+
+    Attributes:
+        counts: (C,) features of each class.
+        means: (C, D); zero for a class without features.
+        within: (D, D), sum over features of (f - mean)(f - mean)^T with the mean of their own class.
+    """
+
+    counts: Tensor
+    means: Tensor
+    within: Tensor
+
+
+def scatter(features: Tensor, labels: Tensor, num_classes: int) -> Scatter:
+    """Return the sums of features (N, D) with labels (N,) in 0 .. C - 1, in float64."""
+    features = features.double()
+    counts = torch.bincount(labels, minlength=num_classes).double()
+    means = features.new_zeros(num_classes, features.shape[1]).index_add_(0, labels, features)
+    means /= counts.clamp_min(1)[:, None]
+    rest = features - means[labels]
+    return Scatter(counts, means, rest.T @ rest)
+
+
+def shrunk(within: Tensor, freedom: float, share: float) -> Tensor:
+    """Return Sigma = (1 - a) S_w / freedom + a tr(S_w / freedom) / D I (D, D); I where there is no scatter at all."""
+    covariance = within / max(freedom, 1.0)
+    variance = covariance.diagonal().mean()
+    if not variance > 0:
+        return torch.eye(len(within), dtype=within.dtype, device=within.device)
+    sigma = (1 - share) * covariance
+    sigma.diagonal().add_(share * variance)
+    return sigma
+
+
+@torch.no_grad()
+def start(features: Tensor, turned: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Return the discriminant between each class and its own images turned by quarters, the start of a block.
+
+        W = tau (mu - m) Sigma^-1,   b = -1/2 rowsum(W * (mu + m)),   a = max(0.2, D / (D + 4 N))
+
+    Sigma is the shrunk covariance within the 4 C groups of a class and a turn, m half the mean of all turned features.
+
+    Args:
+        features: (N, D) of the task's images.
+        turned: (3, N, D) of the same images turned by 90, 180 and 270 degrees.
+        labels: (N,) in 0 .. C - 1.
+        num_classes: C.
+
+    Returns:
+        W (C, D) and b (C,), float32.
+    """
+    groups = torch.cat([labels + num_classes * turn for turn in range(len(turned) + 1)])
+    num_groups = num_classes * (len(turned) + 1)
+    sums = scatter(torch.cat([features[None], turned]).flatten(0, 1), groups, num_groups)
+    count, width = len(groups), features.shape[1]
+    sigma = shrunk(sums.within, count - num_groups, max(0.2, width / (width + count)))
+    mu, m = sums.means[:num_classes], turned.double().mean(dim=(0, 1)) / 2
+    weight = SCALE * torch.cholesky_solve((mu - m).T, torch.linalg.cholesky(sigma)).T
+    bias = -(weight * (mu + m)).sum(dim=1) / 2
+    return weight.float(), bias.float()
+
+
+class DiscriminantHead(nn.Module):
+    """Linear discriminant analysis from running sums, and what a few epochs of cross-entropy change in it.
+
+        L = mu Sigma^-1,   l = -1/2 rowsum(L * mu),   W = tau L + Delta,   b = tau l + delta
+
+    Kept are the scatter within classes, counts and means; and for each task the contrast Delta, delta: what `EPOCHS` of
+    cross-entropy among its own classes change in tau (L, l) on its features. The share of shrinkage is the one with the
+    most hits when images are left out one at a time, summed over tasks so far, so that a lesson of few images does not
+    decide alone. Classes may come again: their sums go on growing.
+
+    Args:
+        feature_dim: Width D of the features.
+        device: Where its state lives.
+
+    Shape:
+        Features (N, D) to logits (N, K); classes not yet fitted score 0.
+    """
+
+    within: Tensor
+    counts: Tensor
+    means: Tensor
+    left_out_hits: Tensor
+    contrast_weight: Tensor
+    contrast_bias: Tensor
+    weight: Tensor
+    bias: Tensor
+    num_fitted: Tensor
+
+    def __init__(self, feature_dim: int, *, device: torch.device | None = None) -> None:
+        super().__init__()
+        self.register_buffer("within", torch.zeros(feature_dim, feature_dim, device=device))
+        self.register_buffer("counts", torch.zeros(0, device=device))
+        self.register_buffer("means", torch.zeros(0, feature_dim, device=device))
+        self.register_buffer("left_out_hits", torch.zeros(len(SHRINKAGE), device=device))
+        self.register_buffer("contrast_weight", torch.zeros(0, feature_dim, device=device))
+        self.register_buffer("contrast_bias", torch.zeros(0, device=device))
+        self.register_buffer("weight", torch.zeros(0, feature_dim, device=device))
+        self.register_buffer("bias", torch.zeros(0, device=device))
+        self.register_buffer("num_fitted", torch.zeros((), dtype=torch.int64, device=device))
+
+    def grow(self, num_classes: int) -> None:
+        """Add rows for the classes of a new task; they are zero until `fit`."""
+        for name in ("counts", "means", "contrast_weight", "contrast_bias", "weight", "bias"):
+            buffer = getattr(self, name)
+            setattr(self, name, torch.cat([buffer, buffer.new_zeros(num_classes, *buffer.shape[1:])]))
+
+    @property
+    def shrinkage(self) -> float:
+        """The share a in use; of equally good ones the largest."""
+        best = (self.left_out_hits == self.left_out_hits.max()).nonzero().max()
+        return SHRINKAGE[int(best)]
+
+    @torch.no_grad()
+    def fit(self, features: Tensor, labels: Tensor) -> None:
+        """Add the images of a task, and solve for all classes.
+
+        Args:
+            features: (N, D).
+            labels: (N,) class ids of the stream, of new classes or of known ones.
+
+        Raises:
+            DataError: If there are no images.
+        """
+        if len(labels) == 0:
+            raise DataError("a task without images", expected="at least one")
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float()
+            self._add(features, labels)
+            self.left_out_hits += self._left_out(features, labels)
+            weight, bias = self._solve()
+            classes = torch.unique(labels)
+            if len(classes) > 1:
+                rows = weight[classes].float(), bias[classes].float()
+                places = torch.searchsorted(classes, labels)
+                self.contrast_weight[classes], self.contrast_bias[classes] = contrast(*rows, features, places)
+            self.weight = weight.float() + self.contrast_weight
+            self.bias = bias.float() + self.contrast_bias
+            self.num_fitted.fill_(int((self.counts > 0).sum()))
+
+    def _add(self, features: Tensor, labels: Tensor) -> None:
+        new = scatter(features, labels, len(self.counts))
+        counts, means = self.counts.double(), self.means.double()
+        total = counts + new.counts
+        apart = (counts * new.counts / total.clamp_min(1)).sqrt()[:, None] * (means - new.means)  # of classes met again
+        self.within = (self.within.double() + new.within + apart.T @ apart).float()
+        share = (new.counts / total.clamp_min(1))[:, None]
+        self.means = (means + share * (new.means - means)).float()
+        self.counts = total.float()
+
+    def _freedom(self) -> float:
+        return float(self.counts.sum() - (self.counts > 0).sum())
+
+    def _solve(self) -> tuple[Tensor, Tensor]:
+        """Return tau L and tau l in float64; zero for classes without images."""
+        means = self.means.double()
+        sigma = shrunk(self.within.double(), self._freedom(), self.shrinkage)
+        weight = SCALE * torch.cholesky_solve(means.T, torch.linalg.cholesky(sigma)).T
+        return weight, -(weight * means).sum(dim=1) / 2
+
+    def _left_out(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Return how many of the newest images would be right without themselves in the sums, by share: (S,)."""
+        chosen = slice(None, None, -(-len(labels) // MOST_LEFT_OUT))
+        features, labels = features[chosen].double(), labels[chosen]
+        alone = self.counts[labels] < 2
+        features, labels = features[~alone], labels[~alone]
+        seen = self.counts > 0
+        hits = [
+            left_out_hits(
+                features, labels, self.means.double(), self.counts.double(), seen,
+                shrunk(self.within.double(), self._freedom(), share), (1 - share) / max(self._freedom(), 1.0),
+            )
+            for share in SHRINKAGE
+        ]  # fmt: skip
+        return torch.stack(hits).to(self.left_out_hits)
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            return F.linear(features.float(), self.weight, self.bias)
+
+
+def left_out_hits(
+    features: Tensor, labels: Tensor, means: Tensor, counts: Tensor, seen: Tensor, sigma: Tensor, part: float
+) -> Tensor:
+    """Return how many images are nearest to their own class once they are taken out of its mean and of Sigma.
+
+    With d = f - mu_y and r = n_y / (n_y - 1) the mean without f is f - r d, and Sigma without f is Sigma - p r d d^T
+    (its trace in the shrinkage is kept), whose inverse follows by Sherman and Morrison:
+
+        (f - mu_j)^T Sigma_f^-1 (f - mu_j) = |z - m_j|^2 + g <z - m_j, e>^2,   g = p r / (1 - p r |e|^2)
+
+    where z, m, e are f, mu, d in coordinates in which Sigma is I. For j = y, f - mu_y is r d.
+
+    Args:
+        features: (N, D), all of classes with two images or more.
+        labels: (N,) class ids.
+        means: (K, D).
+        counts: (K,).
+        seen: (K,) which classes have images; the others are never nearest.
+        sigma: (D, D).
+        part: p, what one image's outer product is multiplied by in Sigma.
+    """
+    lower = torch.linalg.cholesky(sigma)
+    z, m = (torch.linalg.solve_triangular(lower, rows.T, upper=False).T for rows in (features, means))
+    e, r = z - m[labels], counts[labels] / (counts[labels] - 1)
+    length = e.square().sum(dim=1)
+    gain = part * r / (1 - part * r * length).clamp_min(1e-12)
+    along = (z * e).sum(dim=1, keepdim=True) - e @ m.T
+    distances = z.square().sum(dim=1, keepdim=True) - 2 * z @ m.T + m.square().sum(dim=1)
+    distances += gain[:, None] * along.square()
+    own = r.square() * (length + gain * length.square())
+    distances[:, ~seen] = float("inf")
+    distances[torch.arange(len(z), device=z.device), labels] = own
+    hits: Tensor = (distances.argmin(dim=1) == labels).sum()
+    return hits
+
+
+def contrast(weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what cross-entropy among the classes of a task changes in their rows, on features that stay as they are.
+
+    SGD with momentum 0.9; the learning rate is `STEP` over the mean squared length of a feature, so that it suits any
+    width. Batches are drawn from torch's global generator.
+
+    Args:
+        weight: (C, D), where it starts.
+        bias: (C,).
+        features: (N, D).
+        labels: (N,) in 0 .. C - 1.
+
+    Returns:
+        The differences (C, D) and (C,).
+    """
+    rows, offsets = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
+    with learning([rows, offsets]):
+        optimizer = torch.optim.SGD([rows, offsets], lr=STEP / float(features.square().sum(dim=1).mean()), momentum=0.9)
+        for _ in range(EPOCHS):
+            for places in torch.split(torch.randperm(len(labels)).to(labels.device), BATCH):
+                optimizer.zero_grad()
+                F.cross_entropy(F.linear(features[places], rows, offsets), labels[places]).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+    return rows.detach() - weight, offsets.detach() - bias
