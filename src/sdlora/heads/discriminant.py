@@ -12,7 +12,8 @@ Letters: N images, D feature width, K classes seen, C classes of the newest task
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,10 @@ MOST_LEFT_OUT = 1024
 
 EPOCHS, BATCH, STEP = 4, 32, 1.67
 """Passes, images in a step, and learning rate times the mean squared length of a feature, of the contrast."""
+
+MOST_WATCHED, STIFFNESS = 1024, 18.0
+"""Images of a task, at most, that tell how features drift; and the ridge of the drift map, in times of the mean squared
+length of a feature."""
 
 
 class Scatter(NamedTuple):
@@ -108,7 +113,12 @@ class DiscriminantHead(nn.Module):
     Kept are the scatter within classes, counts and means; and for each task the contrast Delta, delta: what `EPOCHS` of
     cross-entropy among its own classes change in tau (L, l) on its features. The share of shrinkage is the one with the
     most hits when images are left out one at a time, summed over tasks so far, so that a lesson of few images does not
-    decide alone. Classes may come again: their sums go on growing.
+    decide alone. Classes may come again: their sums grow.
+
+    Where a task changes the features, the sums follow. `watch` is told the features X' (M, D) of some of its images
+    before training, `fit` knows X of the same images after it, and
+
+        M = I + (X'^T X' + lambda I)^-1 X'^T (X - X'),   mu <- mu M,   S_w <- M^T S_w M.
 
     Args:
         feature_dim: Width D of the features.
@@ -122,6 +132,7 @@ class DiscriminantHead(nn.Module):
     counts: Tensor
     means: Tensor
     left_out_hits: Tensor
+    before: Tensor
     contrast_weight: Tensor
     contrast_bias: Tensor
     weight: Tensor
@@ -134,6 +145,7 @@ class DiscriminantHead(nn.Module):
         self.register_buffer("counts", torch.zeros(0, device=device))
         self.register_buffer("means", torch.zeros(0, feature_dim, device=device))
         self.register_buffer("left_out_hits", torch.zeros(len(SHRINKAGE), device=device))
+        self.register_buffer("before", torch.zeros(0, feature_dim, device=device))  # only while a task is trained
         self.register_buffer("contrast_weight", torch.zeros(0, feature_dim, device=device))
         self.register_buffer("contrast_bias", torch.zeros(0, device=device))
         self.register_buffer("weight", torch.zeros(0, feature_dim, device=device))
@@ -153,11 +165,16 @@ class DiscriminantHead(nn.Module):
         return SHRINKAGE[int(best)]
 
     @torch.no_grad()
+    def watch(self, features: Tensor) -> None:
+        """Remember some of the features (N, D) that a task's images have before it is trained, until `fit`."""
+        self.before = _spread(features.float(), MOST_WATCHED)
+
+    @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor) -> None:
         """Add the images of a task, and solve for all classes.
 
         Args:
-            features: (N, D).
+            features: (N, D), in the order in which `watch` saw them.
             labels: (N,) class ids of the stream, of new classes or of known ones.
 
         Raises:
@@ -167,6 +184,7 @@ class DiscriminantHead(nn.Module):
             raise DataError("a task without images", expected="at least one")
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
+            self._follow(features)
             self._add(features, labels)
             self.left_out_hits += self._left_out(features, labels)
             weight, bias = self._solve()
@@ -178,6 +196,19 @@ class DiscriminantHead(nn.Module):
             self.weight = weight.float() + self.contrast_weight
             self.bias = bias.float() + self.contrast_bias
             self.num_fitted.fill_(int((self.counts > 0).sum()))
+
+    def _follow(self, features: Tensor) -> None:
+        """Move the sums of older classes along with the features, as far as the newest images tell."""
+        if not len(self.before):
+            return
+        before, after = self.before.double(), _spread(features, MOST_WATCHED).double()
+        gram = before.T @ before
+        gram.diagonal().add_(STIFFNESS * before.square().sum(dim=1).mean())
+        move = torch.cholesky_solve(before.T @ (after - before), torch.linalg.cholesky(gram))
+        move.diagonal().add_(1)
+        self.means = (self.means.double() @ move).float()
+        self.within = (move.T @ self.within.double() @ move).float()
+        self.before = self.before[:0]
 
     def _add(self, features: Tensor, labels: Tensor) -> None:
         new = scatter(features, labels, len(self.counts))
@@ -201,8 +232,7 @@ class DiscriminantHead(nn.Module):
 
     def _left_out(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return how many of the newest images would be right without themselves in the sums, by share: (S,)."""
-        chosen = slice(None, None, -(-len(labels) // MOST_LEFT_OUT))
-        features, labels = features[chosen].double(), labels[chosen]
+        features, labels = _spread(features, MOST_LEFT_OUT).double(), _spread(labels, MOST_LEFT_OUT)
         alone = self.counts[labels] < 2
         features, labels = features[~alone], labels[~alone]
         seen = self.counts > 0
@@ -215,9 +245,21 @@ class DiscriminantHead(nn.Module):
         ]  # fmt: skip
         return torch.stack(hits).to(self.left_out_hits)
 
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        """Take over as many rows as are stored of the features before a task."""
+        stored = state_dict.get(f"{prefix}before")
+        if isinstance(stored, Tensor) and stored.shape[1:] == self.before.shape[1:]:
+            self.before = self.before.new_zeros(stored.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
             return F.linear(features.float(), self.weight, self.bias)
+
+
+def _spread(rows: Tensor, most: int) -> Tensor:
+    """Return at most so many rows, evenly spread."""
+    return rows[:: -(-len(rows) // most)] if len(rows) else rows
 
 
 def left_out_hits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -38,7 +39,7 @@ class LinearClassifier(Method):
         layers: Features of the head that is solved: class and mean token of this many last blocks, or of ``"all"``;
             None for the feature that the linear head sees.
         adapt_tasks: Number of tasks, from the first, on which anything is trained; None for all. For heads that are
-            solved alone: their statistics stay true as long as the features do.
+            solved alone.
 
     Raises:
         ConfigError: If `layers` or `adapt_tasks` are given for a head that is trained, or cannot be.
@@ -61,6 +62,7 @@ class LinearClassifier(Method):
         self.feature_layers = None if layers is None else backbone.last_blocks(layers)
         self.adapt_tasks, self.is_adapting = adapt_tasks, True
         self.solved_head: DiscriminantHead | RandomProjectionHead | None = None
+        self._before: tuple[LinearClassifier, ...] = ()  # as it was when the last task ended, from `begin_task` to `prepare`
         if head != "linear":
             self.solved_head = self._make_head(head)
             self.facts = self.facts_with({"head": head})
@@ -82,6 +84,7 @@ class LinearClassifier(Method):
 
     def begin_task(self, task: Task) -> None:
         self.is_adapting = self.adapt_tasks is None or task.index < self.adapt_tasks
+        self._before = self._snapshot()
         if self.solved_head is not None:
             self.solved_head.grow(task.num_classes)
         if self.is_adapting:
@@ -93,9 +96,28 @@ class LinearClassifier(Method):
     def begin_adapting(self, task: Task) -> None:
         """Make room for a task in what adapts the features. Default: nothing."""
 
+    def _snapshot(self) -> tuple[LinearClassifier, ...]:
+        """Return a copy with which features of before a task can be had, where they are needed, in a tuple."""
+        head = self.solved_head
+        if not self.is_adapting or not isinstance(head, DiscriminantHead) or not int(head.num_fitted):
+            return ()
+        shared: list[Tensor] = [parameter for parameter in self.parameters() if not parameter.requires_grad]
+        shared += [tensor for part in (self.head, head) for tensor in (*part.parameters(), *part.buffers())]
+        return (copy.deepcopy(self, {id(tensor): tensor for tensor in shared}),)
+
     def prepare(self, data: TaskData) -> None:
         if self.head_init == "discriminant" and self.is_adapting:
             self._start_block(data.plain)
+        if self._before:
+            cast(DiscriminantHead, self.solved_head).watch(self._before[0].all_features(data.plain)[0])
+        self._before = ()
+
+    @torch.no_grad()
+    def all_features(self, batches: Batches) -> tuple[Tensor, Tensor]:
+        """Return the features (N, D) on which the head is solved, and the labels (N,), of all images."""
+        found = [(self.solved_features(images), labels) for images, labels in batches]
+        features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return features, labels
 
     @torch.no_grad()
     def _start_block(self, batches: Batches) -> None:
@@ -127,12 +149,9 @@ class LinearClassifier(Method):
         groups: list[ParamGroup] = [{"params": self.trained()}, {"params": head, "lr_scale": self.head_lr_scale}]
         return [group for group in groups if group["params"]]
 
-    @torch.no_grad()
     def end_task(self, data: TaskData) -> None:
         if self.solved_head is not None:
-            found = [(self.solved_features(images), labels) for images, labels in data.plain]
-            features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-            self.solved_head.fit(features, labels)
+            self.solved_head.fit(*self.all_features(data.plain))
 
     def task_features(self, images: Tensor) -> Tensor:
         """Return the features (N, D) of images of the current task, as training sees them."""
@@ -144,7 +163,11 @@ class LinearClassifier(Method):
 
     def solved_features(self, images: Tensor) -> Tensor:
         """Return the features of any images on which the head is solved."""
-        return self.features(images) if self.feature_layers is None else self.backbone.layer_features(images, self.feature_layers)
+        return (
+            self.features(images)
+            if self.feature_layers is None
+            else self.backbone.layer_features(images, self.feature_layers)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         if self.solved_head is None:
@@ -161,6 +184,7 @@ _KEPT: Mapping[HeadKind, Mapping[str, Origin]] = {
         "solved_head.counts": "statistics",
         "solved_head.means": "statistics",
         "solved_head.left_out_hits": "statistics",
+        "solved_head.before": "features",  # of the task under way, none between tasks
         "solved_head.contrast_*": "statistics",
         "solved_head.weight": "weights",
         "solved_head.bias": "weights",

@@ -43,8 +43,10 @@ class Entry:
 
     @property
     def facts(self) -> Facts | None:
-        """What the method declares; None if this installation does not know it."""
-        return METHODS.get(self.method).facts if self.method in METHODS else None
+        """What the method declares with these options; None if this installation does not know it."""
+        if self.method not in METHODS:
+            return None
+        return METHODS.get(self.method).facts_with(self.runs[0].manifest.method.options)
 
     @property
     def cost(self) -> CostFile | None:

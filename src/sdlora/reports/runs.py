@@ -57,6 +57,11 @@ class Run:
         return self.manifest.seed
 
     @property
+    def recipe_name(self) -> str | None:
+        """Name of the recipe, which ``sdlora train`` gives the folder above those of its seeds; None elsewhere."""
+        return self.path.resolve().parent.name if self.path.resolve().name == f"seed{self.seed}" else None
+
+    @property
     def is_finished(self) -> bool:
         """Whether the run came to its end."""
         return self.manifest.status == "finished"

@@ -34,7 +34,12 @@ def summarise(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 def row(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     """Return the row of one entry."""
-    values: dict[str, Any] = {"stream": comparison.stream, "method": entry.label, "seeds": len(entry.runs)}
+    values: dict[str, Any] = {
+        "stream": comparison.stream,
+        "recipe": printable(entry.runs[0].recipe_name or "") or None,
+        "method": entry.label,
+        "seeds": len(entry.runs),
+    }
     for name, metric in METRICS.items():
         values[f"{name}_mean"], values[f"{name}_std"] = entry.mean_std(metric)
     values["seconds_mean"], values["seconds_std"] = mean_std(entry.seconds)
