@@ -25,6 +25,9 @@ from sdlora.heads.alignment import learning
 SCALE = 0.25
 """tau: multiplies log-likelihoods, which are overconfident by about four in these widths."""
 
+LARGEST_GAP = 30.0
+"""Between the logits of an image at the start of a block; beyond it nothing would learn, for softmax gives 0 and 1."""
+
 TURNS = (1, 2, 3)
 """Quarter turns of the images that stand for everything that a class is not."""
 
@@ -84,6 +87,7 @@ def start(features: Tensor, turned: Tensor, labels: Tensor, num_classes: int) ->
         W = tau (mu - m) Sigma^-1,   b = -1/2 rowsum(W * (mu + m)),   a = max(0.2, D / (D + 4 N))
 
     Sigma is the shrunk covariance within the 4 C groups of a class and a turn, m half the mean of all turned features.
+    Where few images leave Sigma so small that logits of one image lie further apart than `LARGEST_GAP`, tau is less.
 
     Args:
         features: (N, D) of the task's images.
@@ -102,7 +106,9 @@ def start(features: Tensor, turned: Tensor, labels: Tensor, num_classes: int) ->
     mu, m = sums.means[:num_classes], turned.double().mean(dim=(0, 1)) / 2
     weight = SCALE * torch.cholesky_solve((mu - m).T, torch.linalg.cholesky(sigma)).T
     bias = -(weight * (mu + m)).sum(dim=1) / 2
-    return weight.float(), bias.float()
+    logits = torch.addmm(bias, features.double(), weight.T)
+    scale = (LARGEST_GAP / (logits.amax(dim=1) - logits.amin(dim=1)).max().clamp_min(LARGEST_GAP)).item()
+    return (scale * weight).float(), (scale * bias).float()
 
 
 class DiscriminantHead(nn.Module):

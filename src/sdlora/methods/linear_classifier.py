@@ -62,7 +62,7 @@ class LinearClassifier(Method):
         self.feature_layers = None if layers is None else backbone.last_blocks(layers)
         self.adapt_tasks, self.is_adapting = adapt_tasks, True
         self.solved_head: DiscriminantHead | RandomProjectionHead | None = None
-        self._before: tuple[LinearClassifier, ...] = ()  # as it was when the last task ended, from `begin_task` to `prepare`
+        self._before: tuple[LinearClassifier, ...] = ()  # itself as the last task left it, until `prepare`
         if head != "linear":
             self.solved_head = self._make_head(head)
             self.facts = self.facts_with({"head": head})
@@ -170,11 +170,11 @@ class LinearClassifier(Method):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.solved_head is None:
+        head = self.solved_head
+        within_first_task = head is not None and int(head.num_fitted) == 0 and len(self.head.blocks)
+        if head is None or within_first_task:
             return cast(Tensor, self.head(self.features(images)))
-        if int(self.solved_head.num_fitted) == 0:  # within the first task
-            return cast(Tensor, self.head(self.features(images)))
-        return cast(Tensor, self.solved_head(self.solved_features(images)))
+        return cast(Tensor, head(self.solved_features(images)))
 
 
 _KEPT: Mapping[HeadKind, Mapping[str, Origin]] = {
