@@ -201,7 +201,7 @@ def svg_documents(emoji_set: EmojiSet, tarball: bytes) -> list[str]:
     table = json.loads(members(tarball, ("package/icons.json",), what)[0])
     icons = table["icons"]
     if lacking := [label for label in CODEPOINTS if emoji_set.drawing(label) not in icons]:
-        raise DataError(f"{what} draws no {', '.join(lacking)}", expected="a drawing of every class")
+        raise DataError(f"{what} does not draw {', '.join(lacking)}", expected="every class", fix="do not use it")
     return [square_svg({**table, **icons[emoji_set.drawing(label)]}) for label in CODEPOINTS]
 
 
