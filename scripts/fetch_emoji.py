@@ -31,7 +31,7 @@ from sdlora.datasets.base import default_root
 from sdlora.datasets.emoji import drawing_name, drawings_digest
 from sdlora.datasets.emoji_classes import CODEPOINTS, DRAWINGS, HANDS
 from sdlora.errors import DataError, SDLoRAError
-from sdlora.files import digest, write_atomic
+from sdlora.files import digest, make_folder, write_atomic
 
 SIDE = 192  # of a drawing, pixels
 MAX_BYTES = 50_000_000  # of a file in a package
@@ -114,7 +114,7 @@ def fetch(root: Path, pack: Pack | None = None, render: Render | None = None) ->
         check_drawings(hand, drawings)
         for label, drawing in zip(CODEPOINTS, drawings, strict=True):
             path = root / drawing_name(hand, label)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_atomic(path, drawing)
         print(f"{hand}: {len(drawings)} drawings of {emoji_set.package} {emoji_set.version}", flush=True)
     write_atomic(root / "LICENSES.txt", licences().encode())
@@ -148,7 +148,7 @@ def verified(package: str, version: str, sha256: str, pack: Pack, folder: Path) 
 
 def npm_pack(package: str, version: str, folder: Path) -> bytes:
     """Download a package's tarball into an empty folder with npm and return it."""
-    call(["npm", "pack", "--silent", "--ignore-scripts", f"{package}@{version}"], folder, f"{package} {version}")
+    call(["npm", "pack", "--loglevel=error", "--ignore-scripts", f"{package}@{version}"], folder, f"{package} {version}")
     found = list(folder.glob("*.tgz"))
     if len(found) != 1:
         raise DataError(f"npm pack left {len(found)} tarballs of {package} {version}", expected="1", fix=FIXES["npm"])

@@ -52,7 +52,7 @@ def test_images_and_labels(tmp_path):
         assert np.asarray(split.images).dtype == np.uint8
         assert np.bincount(split.labels).tolist() == [count] * 100
         assert len(np.unique(np.asarray(split.images), axis=0)) == 100 * count
-    assert not dataset.default_augment.flip  # a mirrored emoji is another drawing: text, notes, vehicles
+    assert not dataset.default_augment.flip  # emoji have a conventional orientation
 
 
 def test_pixels_follow_the_drawings_alone(root, tmp_path):
