@@ -148,7 +148,8 @@ def verified(package: str, version: str, sha256: str, pack: Pack, folder: Path) 
 
 def npm_pack(package: str, version: str, folder: Path) -> bytes:
     """Download a package's tarball into an empty folder with npm and return it."""
-    call(["npm", "pack", "--loglevel=error", "--ignore-scripts", f"{package}@{version}"], folder, f"{package} {version}")
+    command = ["npm", "pack", "--loglevel=error", "--ignore-scripts", f"{package}@{version}"]
+    call(command, folder, f"{package} {version}")
     found = list(folder.glob("*.tgz"))
     if len(found) != 1:
         raise DataError(f"npm pack left {len(found)} tarballs of {package} {version}", expected="1", fix=FIXES["npm"])
