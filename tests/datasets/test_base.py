@@ -14,6 +14,7 @@ def test_every_dataset_is_registered():
         "cub200",
         "digits",
         "domainnet",
+        "emoji100",
         "folder",
         "glyphs",
         "glyphs100",

@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 from torchvision.transforms import functional
 
 from sdlora.datasets import images
-from sdlora.datasets.images import decode, decode_small, printable, read_image, shrink
+from sdlora.datasets.images import decode, decode_rgba, decode_small, printable, read_image, shrink
 from sdlora.errors import DataError
 
 PIXELS = photo(24, 36)
@@ -175,6 +175,14 @@ def test_transparent_palette_entry_lies_on_white(format):
 def test_transparent_colour_lies_on_white():
     pixels = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
     assert decode(encode(pixels, transparency=(1, 2, 3))).tolist() == [[[255] * 3, [4, 5, 6]]]
+
+
+def test_transparency_can_be_kept():
+    pixels = np.dstack([PIXELS, np.arange(24 * 36, dtype=np.uint16).reshape(24, 36).astype(np.uint8)])
+    assert np.array_equal(decode_rgba(encode(pixels)), pixels)
+    assert (decode_rgba(encode(PIXELS))[..., 3] == 255).all()
+    with pytest.raises(DataError, match=r"x\.png cannot be read"):
+        decode_rgba(encode(pixels)[:100], name="x.png")
 
 
 def test_cmyk():

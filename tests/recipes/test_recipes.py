@@ -30,7 +30,7 @@ TINY = (
 
 def test_none_is_lost_and_none_is_hidden():
     assert set(RECIPES.values()) == set(recipes_folder().rglob("*.toml"))
-    assert len(RECIPES) >= 153
+    assert len(RECIPES) >= 158
     assert all(path.is_dir() or path.suffix == ".toml" for path in recipes_folder().rglob("*"))
 
 

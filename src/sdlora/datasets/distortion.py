@@ -60,7 +60,7 @@ def bend(
     """Resample masters under a random affine map and a smooth random displacement.
 
     Args:
-        masters: (N, 1, S, S) in 0..1.
+        masters: (N, C, S, S) in 0..1.
         generator: Source of every random number.
         size: Side P of the result, pixels.
         turn: Largest rotation, radians.
@@ -69,7 +69,7 @@ def bend(
         elastic: Standard deviation of the displacement at the nodes of a 5 x 5 grid, half sides.
 
     Returns:
-        Ink (N, 1, P, P) in 0..1.
+        Ink (N, C, P, P) in 0..1.
     """
     count = len(masters)
     angle = uniform(generator, -turn, turn, count)

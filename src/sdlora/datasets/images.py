@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,32 @@ def decode_small(
     return shrink(_decoded(source, name, formats, MARGIN * shorter_side), shorter_side)
 
 
-def _decoded(source: Path | bytes, name: str | None, formats: tuple[str, ...], enough: int | None) -> NDArray[np.uint8]:
+def decode_rgba(
+    source: Path | bytes, *, name: str | None = None, formats: tuple[str, ...] = FORMATS
+) -> NDArray[np.uint8]:
+    """Decode an image as `decode` does, but keep its transparency.
+
+    Args:
+        source: A file, or what is in it.
+        name: What errors call the image; the path if absent.
+        formats: Names of the formats that Pillow may try.
+
+    Returns:
+        Pixels (H, W, 4), colours not multiplied by opacity, an array of its own.
+
+    Raises:
+        DataError: If it is not an image, incomplete, too large, or cannot be read; the message names it.
+    """
+    return _decoded(source, name, formats, None, lambda image: np.array(_upright(image).convert("RGBA")))
+
+
+def _decoded(
+    source: Path | bytes,
+    name: str | None,
+    formats: tuple[str, ...],
+    enough: int | None,
+    convert: Callable[[Image.Image], NDArray[np.uint8]] | None = None,
+) -> NDArray[np.uint8]:
     """Decode an image; of a JPEG perhaps at a smaller size, both sides of which have `enough` pixels."""
     label = printable(name or (str(source) if isinstance(source, Path) else "image"))
     data = source if isinstance(source, bytes) else read_image(source, label)
@@ -97,7 +123,7 @@ def _decoded(source: Path | bytes, name: str | None, formats: tuple[str, ...], e
             _check_size(image, label)
             if enough is not None:
                 image.draft(None, (enough, enough))
-            return to_pixels(image)
+            return (convert or to_pixels)(image)
     except DataError:
         raise
     except Exception as error:  # codecs raise whatever they like on damaged input

@@ -95,11 +95,9 @@ def register_files(name: str, layout: str) -> Callable[[Callable[[Path], Listing
     return decorate
 
 
-def not_there(name: str, folder: Path, layout: str) -> DataError:
+def not_there(name: str, folder: Path, layout: str, *, fix: str = "put it there, or stream.root=FOLDER") -> DataError:
     """Return the error for a dataset that is not where it was looked for."""
-    return DataError(
-        f"{name} is not at {printable(str(folder))}", expected=layout, fix="put it there, or stream.root=FOLDER"
-    )
+    return DataError(f"{name} is not at {printable(str(folder))}", expected=layout, fix=fix)
 
 
 def cache_folder() -> Path:
