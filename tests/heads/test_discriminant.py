@@ -68,17 +68,16 @@ def test_the_gradients_of_the_rows_of_a_block_add_up_to_zero(num_classes, num_im
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     head = LinearHead(DIM)
-    head.double()
     head.grow(3)
     head.grow(num_classes)
-    head.double()
-    features = torch.randn(num_images, DIM, generator=generator, dtype=torch.float64)
+    features = torch.randn(num_images, DIM, generator=generator)
     labels = 3 + torch.randint(num_classes, (num_images,), generator=generator)
     head.loss(features, labels).backward()
     block = head.blocks[-1]
-    assert torch.allclose(block.weight.grad.sum(0), torch.zeros(DIM, dtype=torch.float64), atol=1e-7)
-    assert abs(float(block.bias.grad.sum())) < 1e-7
-    assert block.weight.grad.abs().max() > 1e-6
+    size = float(block.weight.grad.abs().max())
+    assert size > 0
+    assert float(block.weight.grad.sum(0).abs().max()) < 1e-5 * max(size, 0.1)
+    assert abs(float(block.bias.grad.sum())) < 1e-6
 
 
 def test_a_block_starts_as_the_formula_says():
