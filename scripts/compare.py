@@ -31,7 +31,7 @@ GRID = LADDER[3:7]
 TUNING_SEED = 100
 RESULTS, TUNING, IMAGES = Path("results"), Path("runs/tuning"), Path("docs/img")
 SDLORA = (sys.executable, "-m", "sdlora.cli.main")
-KEPT = ("cost.json", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml")
+KEPT = ("cost.json", "heads.json", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml")
 
 SOURCE_RATES = {  # of the settings each method comes with, scaled to batch 32 where these scale it; or a middle guess
     "coda_prompt": 1e-3,
@@ -136,7 +136,8 @@ def keep(recipe: Path, seed: int, jobs: int) -> None:
         target = kept_folder(recipe, seed)
         target.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
-            shutil.copyfile(source / name, target / name)
+            if (source / name).exists():
+                shutil.copyfile(source / name, target / name)
 
 
 def kept_folder(recipe: Path, seed: int) -> Path:

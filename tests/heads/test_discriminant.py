@@ -144,8 +144,9 @@ def test_leaving_an_image_out_in_closed_form_is_leaving_it_out():
     freedom = float(len(labels) - 4)
     for share in SHRINKAGE:
         sigma = shrunk(sums.within, freedom, share)
-        seen = torch.ones(4, dtype=torch.bool)
-        found = left_out_hits(features.double(), labels, sums.means, sums.counts, seen, sigma, (1 - share) / freedom)
+        found = left_out_hits(
+            features.double(), labels, sums.means, sums.counts, sigma=sigma, part=(1 - share) / freedom
+        )
         target = share * float((sums.within / freedom).diagonal().mean())
         hits = 0
         for index in range(len(labels)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, cast
 
@@ -24,10 +25,17 @@ from sdlora.backbones.hugging_face import HuggingFaceViT, as_classifier, is_of_t
 from sdlora.backbones.hugging_face_cache import PREFIX, read_from_cache
 from sdlora.backbones.timm_vit import TimmViT
 from sdlora.errors import BackboneError, ConfigError, DataError
+from sdlora.randomness import hash_key, permutation
 from sdlora.registry import nearest
 
 SHIPPED = "glyph_vit"
 UNTRAINED = "untrained_vit"
+
+STATISTICS = 3
+"""Class token, mean and deviation of the patch tokens: what `Backbone.layer_features` takes from a block."""
+
+MOST_FEATURES = 4096
+"""Of `Backbone.layer_features`."""
 
 
 class Backbone(nn.Module):
@@ -93,10 +101,9 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.family.features(self.model, self._checked(images))
 
-    @property
-    def layer_dim(self) -> int:
-        """Width of what one block adds to `layer_features`."""
-        return 2 * self.family.token_dim(self.model)
+    def layer_dim(self, num_layers: int) -> int:
+        """Return the width of `layer_features` of so many blocks."""
+        return min(STATISTICS * num_layers * self.family.token_dim(self.model), MOST_FEATURES)
 
     def last_blocks(self, count: int | Literal["all"]) -> tuple[int, ...]:
         """Return the indices of the last `count` blocks, in order.
@@ -110,25 +117,28 @@ class Backbone(nn.Module):
         return tuple(range(number))[-(number if count == "all" else count) :]
 
     def layer_features(self, images: Tensor, layers: Sequence[int]) -> Tensor:
-        """Return the class token and the mean of the patch tokens that leave some blocks, concatenated.
+        """Return the class token, and mean and deviation of the patch tokens, that leave some blocks, concatenated.
 
         Tokens pass a layer norm without parameters first, so that no block outweighs another. Where a model has no
-        class token, the mean stands in its place.
+        class token, the mean stands in its place. More than `MOST_FEATURES` are added up in so many groups, each with
+        a random sign of its own (a count sketch): a fixed linear map, which keeps inner products on average.
 
         Args:
             images: (N, 3, H, W), float in 0..1.
             layers: Indices of blocks, from 0, ascending.
 
         Returns:
-            (N, len(layers) * layer_dim).
+            (N, layer_dim(len(layers))).
         """
         first = self.family.num_prefix_tokens(self.model)
         parts: list[Tensor] = []
         for tokens in self.family.block_tokens(self.model, self._checked(images), layers):
             tokens = F.layer_norm(tokens, tokens.shape[-1:])
-            mean = tokens[:, first:].mean(dim=1)
-            parts += [tokens[:, 0] if first else mean, mean]
-        return torch.cat(parts, dim=1)
+            patches = tokens[:, first:]
+            mean = patches.mean(dim=1)
+            deviation = (patches - mean[:, None]).square().mean(dim=1).sqrt()
+            parts += [tokens[:, 0] if first else mean, mean, deviation]
+        return sketched(torch.cat(parts, dim=1), MOST_FEATURES)
 
     def normalise_by_(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Take other statistics than those it was pretrained with, such as 0 and 1 for images that stay in 0..1."""
@@ -152,6 +162,27 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> Backbone:
         """Stay in evaluation mode: no method here uses dropout or drop-path in the backbone."""
         return super().train(False)
+
+
+def sketched(features: Tensor, width: int) -> Tensor:
+    """Return features (N, D) with their entries added up, with random signs, in `width` groups: (N, width).
+
+    Up to that width they stay as they are. The same groups and signs for ever, on every device.
+    """
+    count = features.shape[1]
+    if count <= width:
+        return features
+    order, signs = _groups(count, width)
+    mixed = F.pad(features * signs.to(features), (0, -count % width))[:, order.to(features.device)]
+    return mixed.view(len(features), -1, width).sum(dim=1)
+
+
+@lru_cache
+def _groups(count: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return an order of `count` entries, filled up to whole groups, and their signs."""
+    order = permutation(hash_key("groups", count, width), count + -count % width)
+    signs = permutation(hash_key("signs", count, width), count) % 2 * 2 - 1
+    return torch.from_numpy(order), torch.from_numpy(signs)
 
 
 def backbone_of(model: nn.Module, name: str = "custom") -> Backbone:

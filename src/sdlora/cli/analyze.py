@@ -10,7 +10,11 @@ import typer
 from sdlora.cli.console import Console
 from sdlora.cli.options import Device, with_console
 
-EXAMPLES = ("sdlora analyze runs/mine/seed0", "sdlora analyze runs/mine/seed0 --against runs/lora/seed0")
+EXAMPLES = (
+    "sdlora analyze runs/mine/seed0",
+    "sdlora analyze runs/mine/seed0 --against runs/lora/seed0",
+    "sdlora analyze runs/mine/seed0 --heads",
+)
 
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A finished run, trained with run.keep_task_weights=true.")
@@ -24,14 +28,27 @@ Out = Annotated[
 ]
 
 
+Heads = Annotated[
+    bool, typer.Option("--heads", help="Solve other heads on its features instead, into RUN/heads.json for reports.")
+]
+
+
 @with_console
 def analyze(
-    console: Console, run: RunFolder, *, against: Against = None, out: Out = None, device: Device = None
+    console: Console,
+    run: RunFolder,
+    *,
+    against: Against = None,
+    heads: Heads = False,
+    out: Out = None,
+    device: Device = None,
 ) -> int:
-    """Measure the three findings of the paper on a run.
+    """Measure the three findings of the paper on a run, or what other heads make of its features.
 
     Writes figures and a page. What each number means and when a run agrees is written in docs/analysis.md.
     """
+    if heads:
+        return _heads(console, run, device or "auto")
     from sdlora.analysis import analyse, write_analysis
     from sdlora.analysis.pages import check_free
 
@@ -47,4 +64,16 @@ def analyze(
         statement, summary = finding.statement.ljust(statements), finding.summary.ljust(summaries)
         console.result(f"  {finding.number} {statement}   {summary}   {finding.verdict}")
     console.result(f"Figures: {folder}/ (index.html, 3 SVG, 3 CSV)")
+    return 0
+
+
+def _heads(console: Console, run: Path, device: str) -> int:
+    from sdlora.analysis.heads import compare_heads, write_heads
+
+    found = compare_heads(run, device=device)
+    write_heads(found, run)
+    console.document({"run": str(run), "acc": {name: found.accuracy(name) for name in found.hits}})
+    console.result(f"{run}: Acc by head, on the same features")
+    for name in found.hits:
+        console.result(f"  {name:<12}  {100 * found.accuracy(name):5.1f} %")
     return 0

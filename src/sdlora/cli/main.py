@@ -28,7 +28,7 @@ def _examples(title: str, commands: Sequence[str]) -> str:
     return "\n".join(["\b", title, *(f"  {command}" for command in commands)])
 
 
-def _add(name: str, verb: Callable[..., int], examples: tuple[str, str]) -> None:
+def _add(name: str, verb: Callable[..., int], examples: Sequence[str]) -> None:
     app.command(name, epilog=_examples("Examples:", examples))(verb)
 
 

@@ -207,13 +207,13 @@ class DiscriminantHead(nn.Module):
         """Move the sums of older classes along with the features, as far as the newest images tell."""
         if not len(self.before):
             return
-        before, after = self.before.double(), _spread(features, MOST_WATCHED).double()
+        before, after = self.before, _spread(features, MOST_WATCHED)
         gram = before.T @ before
         gram.diagonal().add_(STIFFNESS * before.square().sum(dim=1).mean())
         move = torch.cholesky_solve(before.T @ (after - before), torch.linalg.cholesky(gram))
         move.diagonal().add_(1)
-        self.means = (self.means.double() @ move).float()
-        self.within = (move.T @ self.within.double() @ move).float()
+        self.means = self.means @ move
+        self.within = move.T @ self.within @ move
         self.before = self.before[:0]
 
     def _add(self, features: Tensor, labels: Tensor) -> None:
@@ -238,17 +238,21 @@ class DiscriminantHead(nn.Module):
 
     def _left_out(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return how many of the newest images would be right without themselves in the sums, by share: (S,)."""
-        features, labels = _spread(features, MOST_LEFT_OUT).double(), _spread(labels, MOST_LEFT_OUT)
+        features, labels = _spread(features, MOST_LEFT_OUT), _spread(labels, MOST_LEFT_OUT)
         alone = self.counts[labels] < 2
         features, labels = features[~alone], labels[~alone]
-        seen = self.counts > 0
+        freedom = max(self._freedom(), 1.0)
         hits = [
             left_out_hits(
-                features, labels, self.means.double(), self.counts.double(), seen,
-                shrunk(self.within.double(), self._freedom(), share), (1 - share) / max(self._freedom(), 1.0),
+                features,
+                labels,
+                self.means,
+                self.counts,
+                sigma=shrunk(self.within, freedom, share),
+                part=(1 - share) / freedom,
             )
             for share in SHRINKAGE
-        ]  # fmt: skip
+        ]
         return torch.stack(hits).to(self.left_out_hits)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
@@ -269,7 +273,7 @@ def _spread(rows: Tensor, most: int) -> Tensor:
 
 
 def left_out_hits(
-    features: Tensor, labels: Tensor, means: Tensor, counts: Tensor, seen: Tensor, sigma: Tensor, part: float
+    features: Tensor, labels: Tensor, means: Tensor, counts: Tensor, *, sigma: Tensor, part: float
 ) -> Tensor:
     """Return how many images are nearest to their own class once they are taken out of its mean and of Sigma.
 
@@ -284,8 +288,7 @@ def left_out_hits(
         features: (N, D), all of classes with two images or more.
         labels: (N,) class ids.
         means: (K, D).
-        counts: (K,).
-        seen: (K,) which classes have images; the others are never nearest.
+        counts: (K,); classes without images are never nearest.
         sigma: (D, D).
         part: p, what one image's outer product is multiplied by in Sigma.
     """
@@ -293,12 +296,12 @@ def left_out_hits(
     z, m = (torch.linalg.solve_triangular(lower, rows.T, upper=False).T for rows in (features, means))
     e, r = z - m[labels], counts[labels] / (counts[labels] - 1)
     length = e.square().sum(dim=1)
-    gain = part * r / (1 - part * r * length).clamp_min(1e-12)
+    gain = part * r / (1 - part * r * length).clamp_min(1e-6)
     along = (z * e).sum(dim=1, keepdim=True) - e @ m.T
     distances = z.square().sum(dim=1, keepdim=True) - 2 * z @ m.T + m.square().sum(dim=1)
     distances += gain[:, None] * along.square()
     own = r.square() * (length + gain * length.square())
-    distances[:, ~seen] = float("inf")
+    distances[:, counts == 0] = float("inf")
     distances[torch.arange(len(z), device=z.device), labels] = own
     hits: Tensor = (distances.argmin(dim=1) == labels).sum()
     return hits

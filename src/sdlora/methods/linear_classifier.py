@@ -36,8 +36,8 @@ class LinearClassifier(Method):
         head_init: How a new block of the linear head starts: ``"discriminant"`` as `sdlora.heads.discriminant.start`
             computes it from the task's images before the first step, the others as in `sdlora.heads.LinearHead`.
         head_lr_scale: Multiplies the learning rate of the linear head.
-        layers: Features of the head that is solved: class and mean token of this many last blocks, or of ``"all"``;
-            None for the feature that the linear head sees.
+        layers: Features of the head that is solved: what `Backbone.layer_features` takes from the tokens of this many
+            last blocks, or of ``"all"``; None for the feature that the linear head sees.
         adapt_tasks: Number of tasks, from the first, on which anything is trained; None for all. For heads that are
             solved alone.
 
@@ -77,7 +77,7 @@ class LinearClassifier(Method):
     def _make_head(self, kind: HeadKind) -> DiscriminantHead | RandomProjectionHead:
         width, device = self.backbone.feature_dim, self.backbone.mean.device
         if self.feature_layers is not None:
-            width = self.backbone.layer_dim * len(self.feature_layers)
+            width = self.backbone.layer_dim(len(self.feature_layers))
         if kind == "discriminant":
             return DiscriminantHead(width, device=device)
         return RandomProjectionHead(width, projection_width(self.backbone.feature_dim, None), device=device)

@@ -3,6 +3,7 @@
 from sdlora.reports.comparison import Comparison, Entry, compare
 from sdlora.reports.fairness import warnings
 from sdlora.reports.findings import answer, differences, headline
+from sdlora.reports.heads_table import heads_table, render_heads
 from sdlora.reports.measuring import measure_entry
 from sdlora.reports.page import write_page
 from sdlora.reports.readme_figure import figure_for_readme
@@ -21,8 +22,10 @@ __all__ = [
     "figure_across_streams",
     "figure_for_readme",
     "headline",
+    "heads_table",
     "load_runs",
     "measure_entry",
+    "render_heads",
     "render_table",
     "summarise",
     "to_csv",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 
 class Record(BaseModel):
@@ -85,6 +85,14 @@ class ConfusionFile(Record):
 
     format: Literal[1]
     counts: list[list[NonNegativeInt]]
+
+
+class HeadsFile(Record):
+    """``heads.json``: test images of each group that each head classifies correctly after the last task."""
+
+    format: Literal[1]
+    hits: dict[str, list[NonNegativeInt]]
+    totals: list[PositiveInt]
 
 
 class MatrixFile(Record):

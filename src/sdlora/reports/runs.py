@@ -16,10 +16,13 @@ from sdlora.errors import DataError, RunError
 from sdlora.files import read_json
 from sdlora.methods import METHODS
 from sdlora.metrics import AccuracyMatrix
-from sdlora.reports.records import ConfusionFile, CostFile, Manifest, MatrixFile, Record, TaskRow
+from sdlora.reports.records import ConfusionFile, CostFile, HeadsFile, Manifest, MatrixFile, Record, TaskRow
 from sdlora.reports.text import plural
 
 logger = logging.getLogger("sdlora")
+
+HEADS = "heads.json"
+"""Name of the file in a run folder that `HeadsFile` describes."""
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -36,6 +39,7 @@ class Run:
         recipe: Text of the resolved recipe, empty if the folder has none.
         cost: What the method was measured to cost, or None.
         confusion: Test images of each class (row) taken for each class (column) after the last task, or None.
+        heads: What other heads make of its features, or None.
     """
 
     path: Path
@@ -45,6 +49,7 @@ class Run:
     recipe: str
     cost: CostFile | None
     confusion: list[list[int]] | None
+    heads: HeadsFile | None = None
 
     @property
     def method(self) -> str:
@@ -146,12 +151,29 @@ def _load_run(folder: Path) -> Run:
     text = recipe.read_text(encoding="utf-8", errors="replace") if recipe.is_file() else ""
     tasks = _load_tasks(folder / "metrics.jsonl")
     return Run(
-        folder, manifest, matrix, tasks, text, _load_cost(folder / "cost.json"), _load_confusion(folder, manifest)
+        folder,
+        manifest,
+        matrix,
+        tasks,
+        text,
+        _load_cost(folder / "cost.json"),
+        _load_confusion(folder, manifest),
+        _load_heads(folder / HEADS, manifest),
     )
 
 
 def _load_cost(path: Path) -> CostFile | None:
     return _load(CostFile, path, "what sdlora train writes") if path.exists() else None
+
+
+def _load_heads(path: Path, manifest: Manifest) -> HeadsFile | None:
+    if not path.exists():
+        return None
+    expected = "hits of each head for each task, as sdlora analyze --heads writes"
+    file = _load(HeadsFile, path, expected)
+    if {len(row) for row in (*file.hits.values(), file.totals)} != {len(manifest.stream.tasks)}:
+        raise _damaged(path, expected, "not every head has a number for every task")
+    return file
 
 
 def _load_confusion(folder: Path, manifest: Manifest) -> list[list[int]] | None:
