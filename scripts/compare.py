@@ -160,6 +160,9 @@ def report(folder: Path) -> None:
 
     table = reports.render_table(reports.summarise(reports.load_runs([folder])), "markdown")
     (folder / "table.md").write_text(table + "\n", encoding="utf-8")
+    for comparison in reports.compare(reports.load_runs([folder])):
+        if heads := reports.heads_table(comparison):
+            (folder / "heads.md").write_text(reports.render_heads(heads) + "\n", encoding="utf-8")
     reports.figure_for_readme(reports.load_runs(pictured(folder)), IMAGES / f"{folder.name}.svg")
 
 

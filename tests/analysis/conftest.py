@@ -17,15 +17,15 @@ def train(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     done = {}
 
-    def run(*changes):
-        if changes not in done:
-            recipe = parse_recipe(RECIPE.encode(), [*KEPT, *changes], name="test")
+    def run(*changes, text=RECIPE):
+        if (changes, text) not in done:
+            recipe = parse_recipe(text.encode(), [*KEPT, *changes], name="test")
             experiment, folder = build(recipe), root / f"{len(done)}" / "seed0"
-            options, text = experiment.options(0), recipe_toml(recipe, 0)
+            options, resolved_text = experiment.options(0), recipe_toml(recipe, 0)
             stream = experiment.stream(0)
-            fit(experiment.method, stream, options, folder, recipe=resolved(recipe), recipe_text=text)
-            done[changes] = folder
-        return done[changes]
+            fit(experiment.method, stream, options, folder, recipe=resolved(recipe), recipe_text=resolved_text)
+            done[changes, text] = folder
+        return done[changes, text]
 
     return run
 

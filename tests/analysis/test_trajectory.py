@@ -104,7 +104,7 @@ def test_an_unfinished_run_and_changed_data(sdlora, tmp_path):
 
 
 def test_one_run_at_a_time(sdlora, lora):
-    with pytest.raises(RunError, match=r"holds \d runs\nExpected: one\nFix: sdlora analyze"):
+    with pytest.raises(RunError, match=r"holds \d+ runs\nExpected: one\nFix: sdlora analyze"):
         Trajectory.load(sdlora.parents[1])
 
 

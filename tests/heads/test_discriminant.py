@@ -215,7 +215,28 @@ def test_refuses_a_task_without_images():
         head.fit(torch.empty(0, DIM), torch.empty(0, dtype=torch.long))
 
 
-def test_sums_follow_features_that_drift():
+@pytest.mark.parametrize("watched", [60, DIM - 1])
+def test_sums_follow_features_as_the_formula_says(watched, monkeypatch):
+    monkeypatch.setattr(discriminant, "MOST_WATCHED", watched)
+    features, labels = blobs([60, 60, 60], seed=2)
+    old = labels < 2
+    head = fitted([(features[old], labels[old])], [2])
+    means, within = head.means.double(), head.within.double()
+    before = features[~old]
+    after = torch.tanh(before) + 0.3
+    head.grow(1)
+    head.watch(before)
+    head._follow(after)
+    chosen = torch.arange(60)[:: -(-60 // watched)]
+    x, y = before[chosen].double(), after[chosen].double()
+    gram = x.T @ x + STIFFNESS * x.square().sum(1).mean() * torch.eye(DIM).double()
+    move = torch.eye(DIM).double() + torch.linalg.inv(gram) @ x.T @ (y - x)
+    assert torch.allclose(head.means[:2].double(), means @ move, atol=1e-5)
+    assert torch.allclose(head.within.double(), move.T @ within @ move, rtol=1e-4, atol=1e-3)
+    assert not len(head.before)
+
+
+def test_following_brings_the_means_nearer():
     features, labels = blobs([60, 60, 60], seed=2)
     old = labels < 2
     generator = torch.Generator().manual_seed(9)
@@ -230,13 +251,6 @@ def test_sums_follow_features_that_drift():
     left_alone.fit(before @ turn, labels[~old])
     there = fitted([(features[old] @ turn, labels[old])], [2]).means
     assert (head.means[:2] - there).norm() < 0.7 * (left_alone.means[:2] - there).norm()
-
-    x, y = before.double(), (before @ turn).double()
-    gram = x.T @ x + STIFFNESS * x.square().sum(1).mean() * torch.eye(DIM).double()
-    move = torch.eye(DIM).double() + torch.linalg.inv(gram) @ x.T @ (y - x)
-    means = fitted([(features[old], labels[old])], [2]).means.double() @ move
-    assert torch.allclose(head.means[:2].double(), means, atol=1e-5)
-    assert not len(head.before)
 
 
 def test_what_it_watches_survives_storing_in_the_middle_of_a_task(monkeypatch):

@@ -6,15 +6,16 @@ from made_up_runs import MadeUp
 from sdlora.reports.runs import load_runs
 from sdlora.reports.summary import summarise
 
-FIRST = ["stream", "method", "seeds", "acc_mean", "acc_std", "aaa_mean", "aaa_std", "forgetting_mean", "forgetting_std"]
+FIRST = ["stream", "recipe", "method", "seeds"]
+NEXT = ["acc_mean", "acc_std", "aaa_mean", "aaa_std", "forgetting_mean", "forgetting_std"]
 
 
 def test_a_row_by_hand(small):
     small.add("lora", 0, hits=[[90], [80, 60]])
     small.add("lora", 1, hits=[[90], [60, 80]])
     (row,) = summarise(load_runs([small.root]))
-    assert list(row)[:9] == FIRST
-    assert (row["stream"], row["method"], row["seeds"]) == ("small_2", "lora", 2)
+    assert list(row)[:10] == FIRST + NEXT
+    assert (row["stream"], row["recipe"], row["method"], row["seeds"]) == ("small_2", "lora", "lora", 2)
     assert (row["acc_mean"], row["acc_std"]) == (pytest.approx(0.7), pytest.approx(0.0))
     assert (row["aaa_mean"], row["aaa_std"]) == (pytest.approx(0.8), pytest.approx(0.0))
     assert (row["forgetting_mean"], row["forgetting_std"]) == (pytest.approx(0.2), pytest.approx(0.02**0.5))

@@ -112,11 +112,11 @@ def _classifier(found: Trajectory, num_tasks: int, accelerator: Accelerator) -> 
     return method
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _features(
     method: LinearClassifier, split: TaskSplit, batch_size: int, accelerator: Accelerator
 ) -> tuple[Tensor, Tensor]:
     batches = PlainBatches(split, batch_size, method.backbone.image_size, accelerator.device)
     parts = [(method.features(images), labels) for images, labels in batches]
     features, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-    return features.clone(), labels
+    return features, labels

@@ -207,14 +207,12 @@ class DiscriminantHead(nn.Module):
         """Move the sums of older classes along with the features, as far as the newest images tell."""
         if not len(self.before):
             return
-        before, after = self.before, _spread(features, MOST_WATCHED)
-        gram = before.T @ before
-        gram.diagonal().add_(STIFFNESS * before.square().sum(dim=1).mean())
-        move = torch.cholesky_solve(before.T @ (after - before), torch.linalg.cholesky(gram))
-        move.diagonal().add_(1)
-        self.means = self.means @ move
-        self.within = move.T @ self.within @ move
-        self.before = self.before[:0]
+        before = self.before
+        lift, change = _ridge(before, _spread(features, MOST_WATCHED) - before)
+        self.means = self.means + (self.means @ lift) @ change
+        half = self.within + (self.within @ lift) @ change  # S M, with M = I + lift change
+        self.within = half + change.T @ (lift.T @ half)
+        self.before = before[:0]
 
     def _add(self, features: Tensor, labels: Tensor) -> None:
         new = scatter(features, labels, len(self.counts))
@@ -265,6 +263,20 @@ class DiscriminantHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
             return F.linear(features.float(), self.weight, self.bias)
+
+
+def _ridge(rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the factors of (X^T X + lambda I)^-1 X^T Y for rows X (M, D) and targets Y (M, D).
+
+    Both are (D, D) where M > D, so that the first is I; else X^T (D, M) and (X X^T + lambda I)^-1 Y (M, D).
+    """
+    strength, wide = STIFFNESS * rows.square().sum(dim=1).mean(), len(rows) <= rows.shape[1]
+    gram = rows @ rows.T if wide else rows.T @ rows
+    gram.diagonal().add_(strength)
+    factor = torch.linalg.cholesky(gram)
+    if wide:
+        return rows.T, torch.cholesky_solve(targets, factor)
+    return torch.eye(len(gram), dtype=gram.dtype, device=gram.device), torch.cholesky_solve(rows.T @ targets, factor)
 
 
 def _spread(rows: Tensor, most: int) -> Tensor:

@@ -23,6 +23,7 @@ from sdlora.reports.environment import asset, page_environment, page_style
 from sdlora.reports.fairness import short_hash, warnings
 from sdlora.reports.figures import Figure, accuracy_figure, forgetting_figure
 from sdlora.reports.findings import Answer, answer, shape
+from sdlora.reports.heads_table import HEADS, HeadsTable, heads_table
 from sdlora.reports.inside_figure import inside_figure
 from sdlora.reports.matrix_figure import matrix_figure
 from sdlora.reports.paper import BesidePaper, beside_paper
@@ -62,6 +63,7 @@ class Section:
     figures: tuple[Figure, ...]
     classes: dict[str, ClassFindings]
     paper: BesidePaper
+    heads: HeadsTable | None
 
 
 def write_page(runs: Sequence[Run], path: str | Path) -> Path:
@@ -91,6 +93,7 @@ def render_page(runs: Sequence[Run]) -> str:
         sections=[_section(comparison, look) for comparison in comparisons],
         warnings=warnings(comparisons),
         looks=look,
+        heads=HEADS,
         metrics={"acc": acc, "aaa": aaa, "forgetting": forgetting},
         swatch=swatch,
         style=page_style(),
@@ -130,6 +133,7 @@ def _section(comparison: Comparison, look: dict[str, Look]) -> Section:
         tuple(figure for make in _FIGURES if (figure := make(comparison, look))),
         {entry.label: found for entry in comparison.entries if (found := class_findings(entry))},
         beside_paper(comparison),
+        heads_table(comparison),
     )
 
 
