@@ -60,8 +60,8 @@ class HiDePrompt(Method):
     Source:
         Wang et al., arXiv 2310.07234, as in the authors' code. Differs: a prefix is added for each task, a copy of the
         last; e_t becomes P_t when the next task begins, not when its own ends, which is the same; the identity head
-        sees one augmented view of each image for all its epochs; k-means has plain k-means++ seeds, and fewer centroids
-        for small classes; logits of unseen classes do not exist; the backbone normalises its input.
+        sees one augmented view of each image for all its epochs; small classes get fewer centroids; logits of unseen
+        classes do not exist; the backbone normalises its input.
     """
 
     facts: ClassVar[Facts] = Facts(
