@@ -46,7 +46,7 @@ SOURCE_RATES = {  # of the settings each method comes with, scaled to batch 32 w
     "ranpac": 1e-2,
     "sdlora": 1e-2,
     "sdlora_continuous": 1e-2,
-    "sdlora_paper": 3e-2,
+    "sdlora_paper": 8e-3,
 }
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sdlora.adapters.directions import VANISHED, Directions
+from sdlora.adapters.directions import Directions
 from sdlora.adapters.folded import fold, folded_linear
 from sdlora.adapters.presets import PRESETS
 from sdlora.errors import ConfigError, NumericalError
@@ -116,13 +116,43 @@ def test_without_a_threshold_nothing_is_handed_over_but_the_residual_is_known():
     assert float(part.residual) < 1e-6
 
 
-def test_no_share_goes_to_a_vanished_magnitude():
-    part, magnitudes = dependent("continuous", 0.0, magnitudes=(0.5 * VANISHED, 1.0, 1.0))
-    before, scale = update(part, magnitudes), float(part.scales[0])
+@pytest.mark.parametrize("old", [1.0, 0.05, 0.002, 0.0])
+@pytest.mark.parametrize(("share", "newest"), [(1.0, 1.0), (-1.0, 1.0), (0.5, -0.7)])
+def test_after_a_hand_over_a_step_of_a_magnitude_moves_the_update_by_that_step(old, share, newest):
+    part = make("paper", (2, 2))
+    with torch.no_grad():  # D_2 = +-D_1; with share -1 and both magnitudes 1 nothing is left of the coefficient
+        part.lora_A.copy_(part.frozen_A)
+        part.lora_B.copy_(share * part.frozen_B)
+    magnitudes, sign = torch.tensor([old, newest]), 1 if share > 0 else -1
+    before = update(part, magnitudes)
     part.finish(magnitudes, threshold=9e-4)
-    assert part.rank == 5, "the second direction alone does not explain it"
-    assert float(part.scales[0]) == scale
-    assert torch.equal(update(part, magnitudes), before)
+    assert part.rank == 0
+    assert torch.allclose(update(part, magnitudes), before, atol=1e-6)
+    assert part.coefficients(magnitudes[:1]) == pytest.approx([old + sign * newest], abs=1e-6)
+    moved = update(part, magnitudes[:1] + 8e-3) - update(part, magnitudes[:1])
+    assert float(moved.norm()) == pytest.approx(8e-3, rel=1e-3)
+    learning = magnitudes[:1].clone().requires_grad_()
+    (part.factors(ROWS, learning)[0].coef.sum() / 2).backward()
+    assert learning.grad.item() == pytest.approx(1), "a coefficient learns as fast as before"
+
+
+def test_the_coefficients_of_continuous_include_norms_and_what_was_handed_over():
+    part, magnitudes = dependent("continuous", 0.0)
+    before = part.coefficients(magnitudes)
+    norms = [*part.scales.tolist(), part.size()]
+    assert before == pytest.approx([m * n for m, n in zip(magnitudes.tolist(), norms, strict=True)])
+    part.finish(magnitudes, threshold=9e-4)
+    first, second, newest = part.coefficients(magnitudes)
+    assert (first, second) == pytest.approx((before[0] + 0.9 * 0.5, before[1] + 0.9 * 2), rel=1e-4)
+    assert newest == 0
+    assert part.scales.tolist() == norms[:2]
+
+
+def test_what_a_preset_cannot_hand_over_is_not_stored():
+    assert "offsets" not in make("released").state_dict()
+    source, target = make("released", (2, 3, 1)), make("released", (1, 1), seed=1)
+    target.load_state_dict(source.state_dict())
+    assert target.offsets.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("preset", "size_A", "size_B"), SIZES)
@@ -147,7 +177,7 @@ def test_finite_for_zero_tiny_and_huge_pairs(preset, size_A, size_B, equal_rows)
     part.freeze()
     part.begin(1)
     assert torch.isfinite(update(part, torch.tensor([0.7, 1.1, 1.0]))).all()
-    assert torch.isfinite(torch.tensor(part.all_scales())).all()
+    assert torch.isfinite(torch.tensor(part.coefficients(torch.tensor([0.7, 1.1, 1.0])))).all()
 
 
 def test_what_is_not_finite_is_refused_before_it_is_stored():
@@ -174,7 +204,7 @@ def test_state_of_another_size_loads(dropped):
     assert target.lora_A.requires_grad == (not dropped)
 
 
-@pytest.mark.parametrize("key", ["ranks", "scales", "frozen_A", "lora_A"])
+@pytest.mark.parametrize("key", ["ranks", "scales", "offsets", "frozen_A", "lora_A"])
 def test_state_that_does_not_fit_together_is_refused(key):
     state = make(ranks=(2, 3, 1)).state_dict()
     state[key] = state[key][:-1]

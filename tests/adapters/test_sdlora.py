@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from reference.paper_sdlora import PaperLoop
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
@@ -244,6 +245,43 @@ def repeat_first_direction(adapters, which):
         for part in [adapters.directions[k] for k in which]:
             part.lora_A.copy_(part.frozen_A[: part.rank])
             part.lora_B.copy_(2 * part.frozen_B[:, : part.rank])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_stream_in_which_hand_overs_fire_trains_step_by_step_as_the_paper_says(seed):
+    """Matrices of 2 x 2 hold four independent directions, so that from the fifth task on old ones explain the new."""
+    plain, tau, lr = Layers(width=2).double(), 9e-4, 8e-3
+    model, adapters = make("paper", model=copy.deepcopy(plain), ranks=RankSchedule.of(1), threshold=tau)
+    torch.manual_seed(seed)
+    oracle, x = PaperLoop(2, tau), torch.randn(9, 2, dtype=torch.float64)
+
+    def by_hand(updates):
+        weight = plain.blocks[0]["qkv"].weight.detach().clone()
+        for (start, stop), added in zip(((0, 2), (4, 6)), updates, strict=True):
+            weight = torch.cat([weight[:start], weight[start:stop] + added, weight[stop:]])
+        return torch.func.functional_call(plain, {"blocks.0.qkv.weight": weight}, (x,))
+
+    num_kept = []
+    for task in range(9):
+        adapters.begin_task(task)
+        oracle.begin_task([(part.lora_A, part.lora_B) for part in adapters.directions])
+        target = torch.randn(9, 2, dtype=torch.float64)
+        optimizer = torch.optim.Adam(adapters.trained(), lr=lr)
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss = (model(x) - target).square().mean()
+            loss.backward()
+            optimizer.step()
+            assert loss.item() == pytest.approx(
+                oracle.step(lambda updates, y=target: (by_hand(updates) - y).square().mean(), lr), rel=1e-6
+            )
+        adapters.end_task()
+        kept = oracle.end_task()
+        assert [part.rank > 0 for part in adapters.directions] == kept
+        assert relative(model(x), by_hand(oracle.updates())) <= 1e-6
+        num_kept.append(sum(kept))
+    assert num_kept[0] == 2
+    assert num_kept.count(0) >= 3, num_kept
 
 
 @pytest.mark.parametrize("preset", ["continuous", "paper"])

@@ -63,6 +63,7 @@ def test_options_of_a_run():
     assert (optim.name, optim.lr, optim.momentum, optim.weight_decay, optim.clip_norm) == ("sgd", 0.5, 0.9, 0.01, 1.0)
     assert optim.schedule == Steps((1,), 0.1)
     assert made().folder(3).as_posix() == "runs/x/seed3"
+    assert (options.eval_batch_size, made("run.eval_batch_size=24").options(3).eval_batch_size) == (256, 24)
 
 
 def test_a_method_that_takes_no_steps_needs_no_optimiser():

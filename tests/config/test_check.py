@@ -40,7 +40,7 @@ def test_a_good_document():
         (
             {"run__quux": 1},
             "run.quux: unknown key. Expected: one of seeds, output_dir, device, "
-            "precision, checkpoint_seconds, deterministic, keep_task_weights",
+            "precision, checkpoint_seconds, deterministic, eval_batch_size, keep_task_weights",
         ),
         ({"method__head_lr_scale": "ten"}, 'method.head_lr_scale = "ten". Expected: number'),
         ({"run__seeds": 3}, "run.seeds = 3. Expected: list of different integers from 0 to 4294967295"),

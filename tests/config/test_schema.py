@@ -30,6 +30,7 @@ def test_no_devices(device):
         {"precision": "float16"},
         {"checkpoint_seconds": -1.0},
         {"deterministic": 1},
+        {"eval_batch_size": 0},
         {"unknown": 1},
     ],
 )

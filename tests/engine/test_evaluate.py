@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from reliability.small_run import Case, small_stream
 from torch import nn
+from vits import strong_vit
 
 from sdlora.backbones.vit import load_backbone
 from sdlora.engine.device import open_accelerator
@@ -45,6 +47,17 @@ def test_hits_are_those_of_single_images(accelerator):
     assert totals == [8, 8]
     assert 0 < sum(hits) < 16
     assert evaluate(method, STREAM, accelerator, num_seen=4, batch_size=256) == (hits, totals)
+
+
+def test_the_batch_decides_where_images_vote_together(accelerator):
+    torch.manual_seed(0)
+    method, sizes = METHODS.get("l2p")(strong_vit(), num_selected=1, batch_vote=True), []
+    for task in STREAM.tasks:
+        method.begin_task(task)
+    method._features = lambda images, chosen: sizes.append(len(images)) or F.one_hot(chosen[:, 0], 32).float()
+    found = {size: evaluate(method, STREAM, accelerator, num_seen=4, batch_size=size)[0] for size in (1, 3, 8)}
+    assert sizes == [1] * 16 + [3, 3, 2] * 2 + [8] * 2
+    assert found[1] != found[8]
 
 
 def test_confusions_are_those_of_single_images(accelerator):

@@ -2,8 +2,9 @@ import itertools
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
-from sdlora.heads.centroids import Centroids, k_means
+from sdlora.heads.centroids import Centroids
 
 
 def blobs(count: int, size: int, width: int = 4) -> torch.Tensor:
@@ -12,40 +13,42 @@ def blobs(count: int, size: int, width: int = 4) -> torch.Tensor:
     return (places + torch.randn(count, size, width, generator=generator)).double().flatten(0, 1)
 
 
-def spread_of(points: torch.Tensor, groups: torch.Tensor) -> float:
-    """Return the sum of squared distances to the own group's mean."""
-    total = 0.0
-    for group in set(groups.tolist()):
-        own = points[groups == group]
-        total += sum(float((point - own.mean(dim=0)).square().sum()) for point in own)
-    return total
+def fitted(features: torch.Tensor, num_centroids: int, seed: int = 0) -> Centroids:
+    torch.manual_seed(seed)
+    statistics = Centroids(features.shape[1], num_centroids)
+    statistics.grow(1)
+    statistics.fit(features.float(), torch.zeros(len(features), dtype=torch.long))
+    return statistics
 
 
-def test_k_means_finds_what_lies_apart():
-    torch.manual_seed(0)
-    groups = k_means(blobs(5, 8), 5).view(5, 8)
-    assert all(len(set(row.tolist())) == 1 for row in groups)
-    assert len(set(groups[:, 0].tolist())) == 5
-
-
-def test_k_means_reaches_a_minimum_no_single_move_betters():
-    points = torch.rand(12, 2, generator=torch.Generator().manual_seed(1)).double()
-    best = min(
-        spread_of(points, torch.tensor(groups)) for groups in itertools.product((0, 1), repeat=12) if any(groups)
-    )
-    found = []
+def test_clusters_are_the_best_of_ten_starts():
+    points = torch.rand(16, 2, generator=torch.Generator().manual_seed(1)).double()
+    least = float("inf")
+    for assignment in itertools.product((0, 1), repeat=15):  # the last point in the first cluster
+        groups = torch.tensor([*assignment, 0])
+        if groups.any():
+            least = min(
+                least,
+                sum(float(points[groups == g].var(0, correction=0).sum()) * int((groups == g).sum()) for g in (0, 1)),
+            )
     for seed in range(5):
-        torch.manual_seed(seed)
-        groups = k_means(points, 2)
-        found.append(spread_of(points, groups))
-        for place, point in enumerate(points):
-            distances = [float((point - points[groups == group].mean(dim=0)).norm()) for group in (0, 1)]
-            assert distances[groups[place]] == min(distances)
-    assert min(found) == pytest.approx(best)
+        means = fitted(points, 2, seed).rows()[0].double()
+        assert float(torch.cdist(points, means).amin(dim=1).square().sum()) == pytest.approx(least, rel=1e-5)
 
 
-def test_points_that_coincide_make_one_cluster():
-    assert len(k_means(torch.ones(6, 3).double(), 3).unique()) == 1
+def test_a_fit_is_a_function_of_torchs_global_seed_whatever_the_number_of_threads():
+    points = torch.rand(2000, 8, generator=torch.Generator().manual_seed(1))
+    first = fitted(points, 10).rows()
+    with threadpool_limits(4):
+        again = fitted(points, 10).rows()
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    assert not torch.equal(fitted(points, 10, seed=1).rows()[0], first[0])
+
+
+def test_points_that_coincide_make_one_centroid():
+    means, variances, _ = fitted(torch.ones(9, 3), 3).rows()
+    assert means.tolist() == [[1, 1, 1]]
+    assert not variances.any()
 
 
 def test_a_centroid_is_the_mean_and_variance_of_its_cluster():

@@ -305,6 +305,43 @@ def test_the_released_layout_mixes_a_batch_up():
     assert not torch.allclose(right._features(images(5), prompts), got, atol=1e-3)
 
 
+def sorted_by_class(batch_size: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return 50 numbered images of class 0, then 30 of class 1, in batches."""
+    numbers, labels = torch.arange(80), (torch.arange(80) >= 50).long()
+    pictures = numbers[:, None, None, None].expand(-1, 3, SIZE, SIZE).float() / 80
+    return list(zip(pictures.split(batch_size), labels.split(batch_size), strict=True))
+
+
+@pytest.mark.parametrize("batch_size", [7, 24, 256])
+def test_under_the_released_layout_statistics_are_of_passes_of_24_shuffled_images_of_a_class(batch_size):
+    method, passes = build(port_layout=True), []
+    method.begin_task(TASKS[0])
+    right = method._features
+
+    def watching(pictures, prompts):
+        passes.append((pictures[:, 0, 0, 0] * 80).round().long().tolist())
+        return right(pictures, prompts)
+
+    method._features = watching
+    plain = sorted_by_class(batch_size)
+    method.end_task(TaskData(train=plain, plain=plain))
+    assert sorted(len(numbers) for numbers in passes) == [2, 6, 24, 24, 24]
+    assert all(len({number >= 50 for number in numbers}) == 1 for numbers in passes)
+    assert sorted(number for numbers in passes for number in numbers) == list(range(80))
+    assert all(numbers != sorted(numbers) for numbers in passes if len(numbers) == 24)
+    assert method.prompted_centroids.counts.tolist() == [10, 10, 0]
+
+
+def test_without_it_statistics_take_the_batches_as_they_come():
+    method, sizes = build(), []
+    method.begin_task(TASKS[0])
+    right = method._features
+    method._features = lambda pictures, prompts: sizes.append(len(pictures)) or right(pictures, prompts)
+    plain = sorted_by_class(256)
+    method.end_task(TaskData(train=plain, plain=plain))
+    assert sizes == [80]
+
+
 def test_statistics_are_part_of_the_state_and_counted():
     method = build()
     method.begin_task(TASKS[0])

@@ -159,9 +159,13 @@ def test_what_makes_a_prediction_depend_on_its_neighbours_is_only_here_and_named
             text = " ".join(path.read_text(encoding="utf-8").replace("#", "").split())
             assert f"a prediction depends on its neighbours, see method.{keys[0]}." in text, name
             found.add(name)
-    voting = {"cifar100_10/l2p", "cifar100_10/dualprompt"}
-    mixing = {name for name in SETTINGS if name.endswith("hide_prompt")}
+    voting = {"cifar100_10/l2p": 16, "cifar100_10/dualprompt": 24}
+    mixing = {name: 24 for name in SETTINGS if name.endswith("hide_prompt")}
     assert found == {f"reproduce/{name}" for name in voting | mixing}
+    batches = {name: load_recipe(name).run.eval_batch_size for name in shipped_recipes()}
+    assert {name: size for name, size in batches.items() if size} == {
+        f"reproduce/{name}": size for name, size in (voting | mixing).items()
+    }
 
 
 def test_headers_of_the_papers_streams_quote_its_tables():
@@ -179,3 +183,4 @@ def test_headers_of_the_papers_streams_quote_its_tables():
         else:
             assert f"# Expect:  the paper reports Acc {figures[0]:.2f} and AAA {figures[1]:.2f} (%)," in text, name
             assert f"# Source:  arXiv 2501.13198, {number.get(dataset, 'Table 3.')}\n" in text, name
+            assert ("variant in CODA-Prompt's code" in text) == (kind in ("l2p", "dualprompt")), name

@@ -1,9 +1,9 @@
 """SD-LoRA: learned magnitudes over normalised low-rank directions that accumulate task by task.
 
-    W = W0 + sum_k magnitude_k scale_k direction_k + magnitude_t B A        (arXiv 2501.13198, eq. 4)
+    W = W0 + sum_k (magnitude_k scale_k + offset_k) direction_k + magnitude_t B A        (arXiv 2501.13198, eq. 4)
 
 One magnitude a task is shared by all adapted projections; each projection has its own directions. How a pair becomes a
-direction, and what scale is, depends on the preset (`sdlora.adapters.presets`).
+direction, and what scale is, depends on the preset (`sdlora.adapters.presets`); offset is what SD-LoRA-KD handed over.
 """
 
 from __future__ import annotations
@@ -183,15 +183,15 @@ class SDLoRAAdapters(nn.Module):
         """Return numbers worth a picture.
 
         Returns:
-            ``magnitudes``: per task, times the mean scale over all projections; ``ranks``: per task, mean over all
-            projections; 0 for a task that was dropped. ``residuals``: of the newest task, per projection.
+            ``magnitudes``: per task, with scale and offset, mean over all projections; ``ranks``: per task, mean over
+            all projections; 0 for a task that was dropped. ``residuals``: of the newest task, per projection.
         """
         magnitudes, ranks = [0.0] * num_tasks, [0.0] * num_tasks
-        scales = torch.tensor([part.all_scales() for part in self.directions]).mean(0)
-        values = self.magnitudes.values.detach().cpu()
+        values = self.magnitudes.values.detach()
+        means = torch.tensor([part.coefficients(values) for part in self.directions]).mean(0)
         mean_ranks = torch.tensor([part.all_ranks() for part in self.directions]).float().mean(0)
         for slot, task in enumerate(self.magnitudes.tasks.tolist()):
-            magnitudes[task] = float(values[slot] * scales[slot])
+            magnitudes[task] = float(means[slot])
             ranks[task] = float(mean_ranks[slot])
         residuals = [float(part.residual) for part in self.directions]
         return {"magnitudes": magnitudes, "ranks": ranks, "residuals": residuals}

@@ -15,7 +15,7 @@ import sdlora.methods  # noqa: F401  both fill their registries
 from sdlora.backbones.vit import Backbone, load_backbone
 from sdlora.config.schema import BackboneSection, NumpyOrder, OptimSection, OrderFile, Recipe, StepsSection
 from sdlora.datasets.base import DATASETS, AugmentOptions, Dataset
-from sdlora.engine.options import FitOptions, OptimOptions, Steps
+from sdlora.engine.options import EVAL_BATCH_SIZE, FitOptions, OptimOptions, Steps
 from sdlora.methods.base import METHODS, Method
 from sdlora.streams import Stream, make_stream
 
@@ -110,6 +110,7 @@ def fit_options(recipe: Recipe, seed: int) -> FitOptions:
         precision=run.precision,
         deterministic=run.deterministic,
         checkpoint_seconds=run.checkpoint_seconds,
+        eval_batch_size=run.eval_batch_size or EVAL_BATCH_SIZE,
         keep_task_weights=bool(run.keep_task_weights),
     )
 

@@ -40,6 +40,8 @@ class RunSection(Section):
         precision: ``"bf16"`` runs the backbone under autocast; weights and losses stay float32.
         checkpoint_seconds: Shortest time between two checkpoints within a task.
         deterministic: Same bits on a GPU too, at some cost in speed.
+        eval_batch_size: Images in a batch outside training; absent, 256. It changes results only under the method
+            options that let images of a batch depend on each other, ``batch_vote`` and ``port_layout``.
         keep_task_weights: Leave what was learned after each task in the run folder, for ``sdlora analyze``.
     """
 
@@ -51,7 +53,8 @@ class RunSection(Section):
     precision: Literal["float32", "bf16"] = "float32"
     checkpoint_seconds: NotNegative = 10.0
     deterministic: bool = True
-    keep_task_weights: bool | None = None  # absent from recipes, and from the runs they made, that do not ask for it
+    eval_batch_size: Count | None = None  # this and the next key are absent from runs whose recipes do not name them
+    keep_task_weights: bool | None = None
 
     @field_validator("seeds")
     @classmethod

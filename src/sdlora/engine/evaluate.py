@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from sdlora.adapters.merge import merged
+from sdlora.engine.options import EVAL_BATCH_SIZE
 from sdlora.methods.base import Method
 from sdlora.streams import PlainBatches, Stream
 
@@ -23,7 +24,7 @@ def evaluate(
     accelerator: Accelerator,
     *,
     num_seen: int,
-    batch_size: int = 256,
+    batch_size: int = EVAL_BATCH_SIZE,
     confusion: Tensor | None = None,
     on_batch: Callable[[], None] = lambda: None,
 ) -> tuple[list[int | None], list[int | None]]:
@@ -34,7 +35,8 @@ def evaluate(
         stream: Gives the test groups.
         accelerator: Gives device and precision.
         num_seen: Number of classes seen.
-        batch_size: Images in a batch; the result does not depend on it.
+        batch_size: Images in a batch. The result depends on it only where a method lets images of a batch change each
+            other's prediction (`batch_vote`, `port_layout`).
         confusion: (K, K) int64 on the device, K = `num_seen`; every image adds 1 at its class and the one predicted.
         on_batch: Called before each batch; the method is merged then, so its state must not be stored.
 

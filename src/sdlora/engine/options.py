@@ -7,6 +7,8 @@ from typing import Literal
 
 from sdlora.errors import ConfigError
 
+EVAL_BATCH_SIZE = 256
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -59,7 +61,7 @@ class FitOptions:
         precision: ``"bf16"`` runs a method's hooks under autocast; weights and optimiser stay float32.
         deterministic: Same bits on a GPU too, at some cost in speed.
         checkpoint_seconds: Shortest time between two checkpoints within a task; an epoch's end is where they are made.
-        eval_batch_size: Images in a test batch.
+        eval_batch_size: Images in a batch at test, and where a method sees its training images as at test.
         keep_task_weights: Leave what the method had learned after each task in the run folder, for ``sdlora analyze``.
     """
 
@@ -71,5 +73,5 @@ class FitOptions:
     precision: Literal["float32", "bf16"] = "float32"
     deterministic: bool = True
     checkpoint_seconds: float = 10.0
-    eval_batch_size: int = 256
+    eval_batch_size: int = EVAL_BATCH_SIZE
     keep_task_weights: bool = False

@@ -5,14 +5,20 @@ Letters: K classes seen, M centroids of a class at most, D feature width, G cent
 
 from __future__ import annotations
 
+import warnings
+from typing import cast
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-MAX_ITERATIONS = 300  # of k-means, scikit-learn's default
+NUM_STARTS = 10  # of k-means for a class, the best of which counts; scikit-learn's default until 1.4
 
 
 class Centroids(nn.Module):
-    """Means and variances of the clusters that k-means finds in the features of a class.
+    """Means and variances of the clusters that scikit-learn's k-means finds in the features of a class.
 
     A class with fewer than 2 M features gets n // 2 centroids, one at least, so that some cluster has a spread.
 
@@ -38,20 +44,25 @@ class Centroids(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor) -> None:
-        """Set the centroids of every class that occurs.
+        """Set the centroids of every class that occurs; a function of the arguments and torch's global generator.
+
+        k-means runs on one thread, since several add up in the order in which they finish.
 
         Args:
             features: (N, D).
             labels: (N,) class ids.
         """
-        for label in torch.unique(labels).tolist():
-            points = features[labels == label].double().cpu()
-            groups = k_means(points, max(1, min(self.means.shape[1], len(points) // 2)))
-            clusters = [points[groups == group] for group in torch.unique(groups)]
-            self.counts[label] = len(clusters)
-            self.means[label, : len(clusters)] = torch.stack([c.mean(dim=0) for c in clusters]).to(self.means)
-            spread = torch.stack([c.var(dim=0, correction=0) for c in clusters])
-            self.variances[label, : len(clusters)] = spread.to(self.variances)
+        with threadpool_limits(1):
+            for label in torch.unique(labels).tolist():
+                self._fit_class(label, features[labels == label].double().cpu())
+
+    def _fit_class(self, label: int, points: Tensor) -> None:
+        groups = torch.from_numpy(_clusters(points.numpy(), max(1, min(self.means.shape[1], len(points) // 2))))
+        clusters = [points[groups == group] for group in torch.unique(groups)]
+        self.counts[label] = len(clusters)
+        self.means[label, : len(clusters)] = torch.stack([c.mean(dim=0) for c in clusters]).to(self.means)
+        spread = torch.stack([c.var(dim=0, correction=0) for c in clusters])
+        self.variances[label, : len(clusters)] = spread.to(self.variances)
 
     def rows(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return means (G, D), variances (G, D) and class ids (G,) of all centroids there are."""
@@ -59,39 +70,16 @@ class Centroids(nn.Module):
         return self.means[filled], self.variances[filled], filled.nonzero()[:, 0]
 
 
-def k_means(points: Tensor, num_clusters: int) -> Tensor:
-    """Cluster by Lloyd's iterations from k-means++ seeds (Arthur & Vassilvitskii, 2007), until nothing moves.
+def _clusters(points: NDArray[np.float64], num_clusters: int) -> NDArray[np.int32]:
+    """Return the cluster (n,) of each point (n, D) in the best of `NUM_STARTS` runs of k-means.
 
-    Args:
-        points: (n, D), float64.
-        num_clusters: At most n; points that coincide may make fewer.
-
-    Returns:
-        (n,) cluster of each point.
+    Points that coincide make fewer clusters than `num_clusters`. The starts are drawn from torch's global generator.
     """
-    centres = _seeds(points, num_clusters)
-    groups = torch.full((len(points),), -1)
-    for _ in range(MAX_ITERATIONS):
-        nearest = _distances(points, centres).argmin(dim=1)
-        if torch.equal(nearest, groups):
-            break
-        groups = nearest
-        members = (groups == torch.arange(len(centres))[:, None]).to(points)  # (clusters, n)
-        sizes = members.sum(dim=1, keepdim=True)
-        centres = torch.where(sizes > 0, members @ points / sizes.clamp_min(1), centres)
-    return groups
+    from sklearn.cluster import KMeans  # importing scikit-learn takes a second
+    from sklearn.exceptions import ConvergenceWarning
 
-
-def _seeds(points: Tensor, num_clusters: int) -> Tensor:
-    """Draw each next seed with a probability that grows as its squared distance to the seeds so far."""
-    centres = points[torch.randint(len(points), (1,))]
-    while len(centres) < num_clusters:
-        nearest = _distances(points, centres).amin(dim=1).square()
-        if not nearest.any():
-            break
-        centres = torch.cat([centres, points[torch.multinomial(nearest, 1)]])
-    return centres
-
-
-def _distances(points: Tensor, centres: Tensor) -> Tensor:
-    return torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist")
+    seed = int(torch.randint(2**31 - 1, ()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters
+        found = KMeans(num_clusters, n_init=NUM_STARTS, random_state=seed).fit(points)
+    return cast(NDArray[np.int32], found.labels_)

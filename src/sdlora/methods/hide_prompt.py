@@ -5,7 +5,7 @@ Letters: N batch, D width, T tasks seen, S prompted blocks, P prefix length (per
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, cast
 
 import torch
@@ -24,6 +24,7 @@ from sdlora.methods.base import METHODS, Facts, Method, Origin, ParamGroup
 from sdlora.task import Batches, Task, TaskData
 
 TEMPERATURE = 0.8  # of the contrastive term
+PASS = 24  # images of one class that the source's statistics see together
 SHARE = 24 / 256  # by which the source scales every learning rate but that of the head's alignment
 IDENTITY_DRAWS, HEAD_DRAWS = 24, 120  # from a centroid, in the two alignments
 
@@ -51,8 +52,10 @@ class HiDePrompt(Method):
         contrastive: Weight of CR.
         head_lr_scale: Multiplies the learning rate of the head.
         identity_lr: Learning rate of the identity head.
-        port_layout: Mix up keys and values of a batch as the released code does, by a reshape in place of a transpose.
-            Then a prediction depends on its neighbours: only for reproduction.
+        port_layout: Mix up keys and values of a batch as the released code does, by a reshape in place of a transpose:
+            where all images have one prefix, the first half gets its keys twice, the second its values. The statistics
+            are then taken class by class, 24 shuffled images at a time, so that both halves hold every class. A
+            prediction depends on its neighbours: only for reproduction.
 
     Raises:
         ConfigError: If ``momentum`` is not in 0..1.
@@ -60,8 +63,8 @@ class HiDePrompt(Method):
     Source:
         Wang et al., arXiv 2310.07234, as in the authors' code. Differs: a prefix is added for each task, a copy of the
         last; e_t becomes P_t when the next task begins, not when its own ends, which is the same; the identity head
-        sees one augmented view of each image for all its epochs; k-means has plain k-means++ seeds, and fewer centroids
-        for small classes; logits of unseen classes do not exist; the backbone normalises its input.
+        sees one augmented view of each image for all its epochs; small classes get fewer centroids; logits of unseen
+        classes do not exist; the backbone normalises its input.
     """
 
     facts: Facts = Facts(
@@ -131,7 +134,8 @@ class HiDePrompt(Method):
 
     def end_task(self, data: TaskData) -> None:
         prompt = self._prompt().detach()[None]
-        features, labels, _ = _collect(data.plain, lambda images: self._features(images, prompt))
+        plain = _class_by_class(data.plain, PASS) if self.port_layout else data.plain
+        features, labels, _ = _collect(plain, lambda images: self._features(images, prompt))
         self.prompted_centroids.fit(features, labels)
         self._align(self.head, self.prompted_centroids, num_draws=HEAD_DRAWS, lr=0.005)
 
@@ -165,11 +169,31 @@ class HiDePrompt(Method):
 
 
 @torch.no_grad()
-def _collect(batches: Batches, extract: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, int]:
+def _collect(
+    batches: Iterable[tuple[Tensor, Tensor]], extract: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, int]:
     """Return the features (N, D) of all images, their labels (N,), and the size of the largest batch."""
     pairs = [(extract(images).float(), labels) for images, labels in batches]
     features, labels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     return features, labels, max(len(ids) for _, ids in pairs)
+
+
+def _class_by_class(batches: Batches, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the same images in batches of one class and of `size`, each in random order; the last ones are smaller."""
+    waiting: dict[int, Tensor] = {}
+    for images, labels in batches:
+        for label in torch.unique(labels).tolist():
+            own = images[labels == label]
+            found = torch.cat([waiting[label], own]) if label in waiting else own
+            while len(found) > size:
+                yield _shuffled(found[:size], label, labels)
+                found = found[size:]
+            waiting[label] = found.clone()  # a copy, so that the rest of the batch is not kept
+    yield from (_shuffled(part, label, labels) for label, part in waiting.items())
+
+
+def _shuffled(images: Tensor, label: int, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return images[torch.randperm(len(images))], labels.new_full((len(images),), label)
 
 
 def _contrast(features: Tensor, centroids: Tensor) -> Tensor:
