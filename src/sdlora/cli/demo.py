@@ -1,4 +1,4 @@
-"""``sdlora demo``: SD-LoRA beside sequential LoRA, on this computer, without a download."""
+"""``sdlora demo``: SD-LoRA, repaired and as published, and sequential LoRA, on this computer, without a download."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ if TYPE_CHECKING:
 
 EXAMPLES = ("sdlora demo", "sdlora demo --out runs/first_look --device cpu")
 
-NAMES = {"sdlora": "SD-LoRA", "lora": "sequential LoRA"}
+NAMES = {
+    "sdlora_layers": "SD-LoRA under a discriminant",
+    "sdlora": "SD-LoRA as published",
+    "lora": "sequential LoRA",
+}
+"""Recipes of the demo, and what sentences call them; the first is compared with the others."""
 
 Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where runs and report go.")]
 
 
 @with_console
 def demo(console: Console, *, out: Out = Path("runs/demo"), device: Device = None) -> int:
-    """Compare SD-LoRA with sequential LoRA in a few minutes.
+    """Compare SD-LoRA, with its head repaired and as published, with sequential LoRA in a few minutes.
 
-    Both learn four alphabets one after another, then real handwritten digits. Needs no network. A second call finds
+    All learn four alphabets one after another, then real handwritten digits. Needs no network. A second call finds
     the finished runs.
     """
     from sdlora import reports
@@ -42,21 +47,21 @@ def demo(console: Console, *, out: Out = Path("runs/demo"), device: Device = Non
     )
     changes = [f"run.device={device}"] if device else []
     matrices: dict[str, AccuracyMatrix] = {}
-    for position, method in enumerate(NAMES):
-        folder = toml_value(str(out / method))
-        experiment = build(load_recipe(f"demo/{method}", [*changes, f"run.output_dir={folder}"]))
+    for position, recipe in enumerate(NAMES):
+        folder = toml_value(str(out / recipe))
+        experiment = build(load_recipe(f"demo/{recipe}", [*changes, f"run.output_dir={folder}"]))
         if not matrices:
             console.note(heading(experiment))
         try:
             later = len(NAMES) - position - 1
-            outcome = train_seeds(experiment, console, name=method, later_runs=later)[-1]
+            outcome = train_seeds(experiment, console, name=recipe, later_runs=later)[-1]
         except RunError as error:
             raise RunError(error.what, fix=f"sdlora demo --out OTHER_FOLDER, or delete {out}") from error
         if outcome.matrix is None:
-            console.note(f"Stopped at {outcome.place} of {method}. The same command continues.")
+            console.note(f"Stopped at {outcome.place} of {recipe}. The same command continues.")
             return outcome.result.exit_code
-        matrices[method] = outcome.matrix
-    runs = reports.load_runs([out / method for method in NAMES])
+        matrices[recipe] = outcome.matrix
+    runs = reports.load_runs([out / recipe for recipe in NAMES])
     page = write_page(runs, out / "report.html")
     console.document(reports.summarise(runs))
     for line in table(matrices):
@@ -73,25 +78,27 @@ def table(matrices: dict[str, AccuracyMatrix]) -> list[str]:
     from sdlora.reports.text import percent
 
     num_tasks = next(iter(matrices.values())).num_rows
-    lines = [["method", "task 1", *map(str, range(2, num_tasks + 1)), "Acc", "AAA", "forgetting"]]
-    for method, matrix in matrices.items():
+    lines = [["recipe", "task 1", *map(str, range(2, num_tasks + 1)), "Acc", "AAA", "forgetting"]]
+    for recipe, matrix in matrices.items():
         values = [*accuracy_after_each_task(matrix), acc(matrix), aaa(matrix), forgetting(matrix)]
-        lines.append([method, *map(percent, values)])
+        lines.append([recipe, *map(percent, values)])
     return ["accuracy on all classes seen so far, %", *_aligned(lines)]
 
 
 def verdict(matrices: dict[str, AccuracyMatrix]) -> str:
-    """Say which of the two ends higher, by the figures as they are printed."""
+    """Say how the first one ends next to the others, by the figures as they are printed."""
     from sdlora.metrics import acc
-    from sdlora.reports.text import percent
 
-    first, second = (acc(matrices[method]) for method in NAMES)
-    gap = round(100 * first, 1) - round(100 * second, 1)
-    one, other = NAMES.values()
-    if abs(gap) < 0.05:
-        return f"{one} ends equal to {other} (1 seed: the spread is unknown)."
-    relation = "above" if gap > 0 else "below"
-    return f"{one} ends {percent(abs(gap) / 100)} points {relation} {other} (1 seed: the spread is unknown)."
+    first, *others = NAMES
+    ends = {recipe: round(100 * acc(matrices[recipe]), 1) for recipe in NAMES}
+    gaps = [_gap(ends[first] - ends[other], NAMES[other]) for other in others]
+    return f"{NAMES[first]} ends {' and '.join(gaps)} (1 seed: the spread is unknown)."
+
+
+def _gap(points: float, other: str) -> str:
+    if abs(points) < 0.05:
+        return f"equal to {other}"
+    return f"{abs(points):.1f} points {'above' if points > 0 else 'below'} {other}"
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
