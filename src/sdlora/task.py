@@ -5,9 +5,10 @@ Class ids are positions in the stream: the first task holds 0, 1, ..., the next 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -56,7 +57,9 @@ class TaskData:
     Attributes:
         train: Augmented and shuffled, as in training.
         plain: The same images in fixed order with the transform used at test.
+        autocast: Gives a context in which forward passes have the precision of training.
     """
 
     train: Batches
     plain: Batches
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext

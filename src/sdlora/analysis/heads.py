@@ -65,8 +65,9 @@ def compare_heads(folder: Path, *, device: str = "auto") -> HeadComparison:
         hits: dict[str, list[int]] = {name: [] for name in heads}
         totals = []
         for index in range(found.num_tasks):
-            with merged(method.backbone), accelerator.autocast():
+            with merged(method.backbone):
                 features, labels = _features(method, found.stream.test(index), options.eval_batch_size, accelerator)
+            with accelerator.autocast():
                 for name, head in heads.items():
                     hits[name].append(int((head(features).argmax(dim=1) == labels).sum()))
             totals.append(len(labels))
@@ -117,6 +118,7 @@ def _features(
     method: LinearClassifier, split: TaskSplit, batch_size: int, accelerator: Accelerator
 ) -> tuple[Tensor, Tensor]:
     batches = PlainBatches(split, batch_size, method.backbone.image_size, accelerator.device)
-    parts = [(method.features(images), labels) for images, labels in batches]
+    with accelerator.autocast():
+        parts = [(method.features(images), labels) for images, labels in batches]
     features, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     return features, labels

@@ -133,7 +133,7 @@ class Backbone(nn.Module):
         first = self.family.num_prefix_tokens(self.model)
         parts: list[Tensor] = []
         for tokens in self.family.block_tokens(self.model, self._checked(images), layers):
-            tokens = F.layer_norm(tokens, tokens.shape[-1:])
+            tokens = F.layer_norm(tokens.float(), tokens.shape[-1:])
             patches = tokens[:, first:]
             mean = patches.mean(dim=1)
             deviation = (patches - mean[:, None]).square().mean(dim=1).sqrt()

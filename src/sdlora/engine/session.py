@@ -141,7 +141,7 @@ class Session:
         def stop() -> None:
             self.pause(save=False)
 
-        return TaskData(train=Watched(train, stop), plain=Watched(plain, stop))
+        return TaskData(Watched(train, stop), Watched(plain, stop), self.accelerator.autocast)
 
     def report_step(self, terms: Mapping[str, Tensor]) -> None:
         """Tell the observer of the step just taken."""

@@ -163,4 +163,4 @@ class Lesson:
     def _data(self) -> TaskData:
         train = self._batches(0)
         plain = PlainBatches(train.split, self.options.eval_batch_size, train.image_size, train.device)
-        return TaskData(train=Watched(train, self.watch), plain=Watched(plain, self.watch))
+        return TaskData(Watched(train, self.watch), Watched(plain, self.watch), self.accelerator.autocast)

@@ -17,7 +17,7 @@ from sdlora.heads import LinearHead
 from sdlora.heads.discriminant import TURNS, DiscriminantHead, start
 from sdlora.heads.random_projection import RandomProjectionHead, projection_width
 from sdlora.methods.base import Facts, Method, Origin, ParamGroup
-from sdlora.task import Batches, Task, TaskData
+from sdlora.task import Task, TaskData
 
 HeadKind = Literal["linear", "discriminant", "ridge"]
 HeadInit = Literal["default", "released", "discriminant"]
@@ -107,29 +107,30 @@ class LinearClassifier(Method):
 
     def prepare(self, data: TaskData) -> None:
         if self.head_init == "discriminant" and self.is_adapting:
-            self._start_block(data.plain)
+            self._start_block(data)
         if self._before:
-            cast(DiscriminantHead, self.solved_head).watch(self._before[0].all_features(data.plain)[0])
+            cast(DiscriminantHead, self.solved_head).watch(self._before[0].all_features(data)[0])
         self._before = ()
 
     @torch.no_grad()
-    def all_features(self, batches: Batches) -> tuple[Tensor, Tensor]:
-        """Return the features (N, D) on which the head is solved, and the labels (N,), of all images."""
-        found = [(self.solved_features(images), labels) for images, labels in batches]
+    def all_features(self, data: TaskData) -> tuple[Tensor, Tensor]:
+        """Return the features (N, D) on which the head is solved, and the labels (N,), of a task's images."""
+        with data.autocast():
+            found = [(self.solved_features(images), labels) for images, labels in data.plain]
         features, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
         return features, labels
 
     @torch.no_grad()
-    def _start_block(self, batches: Batches) -> None:
+    def _start_block(self, data: TaskData) -> None:
         block = cast(nn.Linear, self.head.blocks[-1])
         offset = self.head.num_classes - block.out_features
-        found = [
-            (torch.stack([self.task_features(images.rot90(turns, (2, 3))) for turns in (0, *TURNS)]), labels)
-            for images, labels in batches
-        ]
+        with data.autocast():
+            found = [
+                (torch.stack([self.task_features(images.rot90(turns, (2, 3))) for turns in (0, *TURNS)]), labels)
+                for images, labels in data.plain
+            ]
         features, labels = torch.cat([f for f, _ in found], dim=1), torch.cat([y for _, y in found])
-        with torch.autocast(features.device.type, enabled=False):
-            weight, bias = start(features[0], features[1:], labels - offset, block.out_features)
+        weight, bias = start(features[0], features[1:], labels - offset, block.out_features)
         block.weight.copy_(weight)
         block.bias.copy_(bias)
 
@@ -151,7 +152,7 @@ class LinearClassifier(Method):
 
     def end_task(self, data: TaskData) -> None:
         if self.solved_head is not None:
-            self.solved_head.fit(*self.all_features(data.plain))
+            self.solved_head.fit(*self.all_features(data))
 
     def task_features(self, images: Tensor) -> Tensor:
         """Return the features (N, D) of images of the current task, as training sees them."""
