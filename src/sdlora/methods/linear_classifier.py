@@ -185,6 +185,7 @@ _KEPT: Mapping[HeadKind, Mapping[str, Origin]] = {
         "solved_head.counts": "statistics",
         "solved_head.means": "statistics",
         "solved_head.left_out_hits": "statistics",
+        "solved_head.scale": "statistics",
         "solved_head.before": "features",  # of the task under way, none between tasks
         "solved_head.contrast_*": "statistics",
         "solved_head.weight": "weights",
