@@ -329,7 +329,7 @@ def left_out_distances(
     length = e.square().sum(dim=1)
     gain = part * r / (1 - part * r * length).clamp_min(1e-6)
     along = (z * e).sum(dim=1, keepdim=True) - e @ m.T
-    distances = z.square().sum(dim=1, keepdim=True) - 2 * z @ m.T + m.square().sum(dim=1)
+    distances: Tensor = z.square().sum(dim=1, keepdim=True) - 2 * z @ m.T + m.square().sum(dim=1)
     distances += gain[:, None] * along.square()
     own = r.square() * (length + gain * length.square())
     distances[:, counts == 0] = float("inf")
