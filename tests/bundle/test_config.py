@@ -36,7 +36,7 @@ def test_what_a_description_must_be(change, reason):
 
 
 def test_a_description_survives_json():
-    known = description(("rose", "tulip"), record(2, ("fern",), is_imprinted=True, updated=("rose",)))
+    known = description(("rose", "tulip"), record(2, ("fern",), chance=0.3, updated=("rose",)))
     assert Description.model_validate_json(known.model_dump_json()) == known
 
 

@@ -1,8 +1,6 @@
-import pytest
 from bundles import record
-from pydantic import ValidationError
 
-from sdlora.bundle import Retest
+from sdlora.bundle import Comparison, Retest
 
 
 def retest(*tasks):
@@ -17,9 +15,30 @@ def test_a_lesson_in_one_line():
     assert str(alone) == "TaskRecord(1: 1 class, 20 images, nothing held out, 2 s)"
 
 
-def test_only_one_class_is_written_into_the_head():
-    with pytest.raises(ValidationError, match="2 classes were written"):
-        record(1, ("a", "b"), is_imprinted=True)
+def held_out(accuracy, chance=0.1, comparison=None, count=100):
+    return record(1, ("a", "b"), held_out_accuracy=accuracy, num_held_out=count, chance=chance, comparison=comparison)
+
+
+def test_near_chance_is_a_tenth_of_the_way_to_all_right():
+    assert held_out(0.18).is_near_chance
+    assert not held_out(0.20).is_near_chance
+    assert held_out(0.5, chance=0.5).is_near_chance
+    assert not held_out(None).is_near_chance
+    assert not held_out(0.0, chance=None).is_near_chance
+
+
+def test_below_class_means_is_more_than_a_point_and_more_than_an_image():
+    def below(accuracy, means, count):
+        return held_out(
+            accuracy, comparison=Comparison(num_classes=10, accuracy=accuracy, class_means=means), count=count
+        ).is_below_class_means
+
+    assert below(0.70, 0.72, 1000)
+    assert not below(0.71, 0.72, 1000)
+    assert below(0.70, 0.72, 100)
+    assert not below(0.75, 0.80, 20)  # a single image
+    assert below(0.70, 0.80, 20)
+    assert not held_out(0.5).is_below_class_means
 
 
 def test_which_lessons_were_retested():

@@ -32,7 +32,7 @@ def test_a_terminal_shows_a_bar_that_goes_away(capsys, monkeypatch):
     monkeypatch.setattr("sdlora.learner.bar.SECONDS", 0.0)
     monkeypatch.setattr("sdlora.learner.glimpse.SHARE", 1e9)
     monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)
-    states = shown(lambda: learner("probe").learn(Stripes((0, 1, 2)), epochs=3)).split("\r")
+    states = shown(lambda: learner("sdlora").learn(Stripes((0, 1, 2)), epochs=3)).split("\r")
     text = "\n".join(states)
     assert "lesson 1:" in text
     assert re.search(r"36/54 .*epoch 2/3, loss \d\.\d\d, held-out \d+ %", text)  # 3 epochs of 18 images
@@ -42,11 +42,11 @@ def test_a_terminal_shows_a_bar_that_goes_away(capsys, monkeypatch):
 
 @pytest.mark.parametrize("progress", [False, Observer()])
 def test_a_bar_can_be_switched_off(progress):
-    assert shown(lambda: learner("probe").learn(Stripes((0, 1)), epochs=2, progress=progress)) == ""
+    assert shown(lambda: learner("sdlora").learn(Stripes((0, 1)), epochs=2, progress=progress)) == ""
 
 
 def test_a_bar_can_be_asked_for_where_nobody_seems_to_watch(capsys):
-    learner("probe").learn(Stripes((0, 1)), epochs=2, progress=True)
+    learner("sdlora").learn(Stripes((0, 1)), epochs=2, progress=True)
     assert "lesson 1:" in capsys.readouterr().err
 
 
@@ -55,7 +55,7 @@ def test_an_interrupted_lesson_leaves_no_bar_behind():
 
     def interrupted():
         with pytest.raises(KeyboardInterrupt):
-            learner("probe").learn(Stripes((0, 1)), epochs=5, should_stop=lambda: len(steps) == 3 or steps.append(0))
+            learner("sdlora").learn(Stripes((0, 1)), epochs=5, should_stop=lambda: len(steps) == 3 or steps.append(0))
 
     states = shown(interrupted).split("\r")
     assert any("lesson 1:" in state for state in states)
@@ -98,7 +98,7 @@ sys.modules["IPython"].get_ipython = lambda: shell
 sys.modules["ipykernel.zmqshell"] = types.ModuleType("zmqshell")
 sys.modules["ipywidgets"] = None
 from lessons import Stripes, learner
-learner("probe").learn(Stripes((0, 1)), epochs=2)
+learner("sdlora").learn(Stripes((0, 1)), epochs=2)
 """
 
 

@@ -6,6 +6,7 @@ from lessons import Stripes, learner
 
 from sdlora.engine import Observer
 from sdlora.learner import LessonObserver, glimpse
+from sdlora.learner.defaults import has_heads
 from sdlora.learner.glimpse import SHARE, Glimpse
 from sdlora.learner.plan import plan_lesson
 from sdlora.methods import METHODS
@@ -30,8 +31,11 @@ class Watching(LessonObserver):
         self.losses.append(float(report.loss))
 
 
+TRAINED = {"head": "linear"}  # what is trained predicts, in every lesson
+
+
 def bits(name, observer):
-    made = learner(name, (0, 1, 2))
+    made = learner(name, (0, 1, 2), **(TRAINED if has_heads(METHODS.get(name)) else {}))
     made.learn(Stripes((3, 4)), epochs=6, progress=observer)
     return {key: value.clone() for key, value in made.method.state_dict().items()}, made.history[-1]
 
@@ -50,9 +54,9 @@ def test_whoever_watches_changes_no_bit(name, monkeypatch):
 
 def test_it_is_the_accuracy_of_that_moment(monkeypatch):
     monkeypatch.setattr(glimpse, "SHARE", 1e9)
-    made, data, watching = learner("probe"), Stripes((0, 1, 2, 3)), Watching()
+    made, data, watching = learner("probe", **TRAINED), Stripes((0, 1, 2, 3)), Watching()
     made.learn(data, epochs=3, progress=watching)
-    fewer = learner("probe")
+    fewer = learner("probe", **TRAINED)
     assert watching.held_out[1] == fewer.learn(data, epochs=2).held_out_accuracy
 
 
@@ -76,7 +80,7 @@ def test_it_takes_no_more_than_its_share(monkeypatch):
 
     monkeypatch.setattr(glimpse.time, "monotonic", lambda: Clock.now)
     monkeypatch.setattr(glimpse, "answers", answers)
-    made, watching = learner("probe", (0, 1)), Watching()
+    made, watching = learner("probe", (0, 1), **TRAINED), Watching()
     split = Stripes((0, 1))
     held_out = plan_of(made, split).held_out
     looking = Glimpse(made.method, held_out, watching, made.device, lambda: None)
@@ -101,10 +105,10 @@ def test_the_estimate_counts_the_steps_that_are_left_and_what_follows(monkeypatc
     monkeypatch.setattr(lesson.Pace, "step", lambda self, loss: 0.5)
     monkeypatch.setattr(teaching, "_seconds_later", lambda *_: 7.0)
     watching = Watching()
-    learner("probe").learn(Stripes((0, 1)), epochs=4, progress=watching)  # one step an epoch
+    learner("probe", **TRAINED).learn(Stripes((0, 1)), epochs=4, progress=watching)  # one step an epoch
     assert watching.estimates == [7.0 + 0.5 * left for left in (3, 2, 1, 0)]
     watching = Watching()
-    learner("probe").learn(Stripes((0, 1)), epochs=4_000_000, time_limit=10.0, progress=watching)
+    learner("probe", **TRAINED).learn(Stripes((0, 1)), epochs=4_000_000, time_limit=10.0, progress=watching)
     assert watching.estimates[0] <= 10.0
 
 
@@ -112,7 +116,15 @@ def test_what_follows_training_is_timed_for_every_image_of_it(monkeypatch):
     from sdlora.learner import teaching
 
     monkeypatch.setattr(teaching, "_seconds_to_see", lambda learner, split, count: 0.25 * count)
-    made = learner("probe", (0, 1))
+    made = learner("probe", (0, 1), **TRAINED)
     plan = plan_of(made, Stripes((2, 3)))
     exams = [type("Exam", (), {"split": plan.held_out})]
     assert teaching._seconds_later(made, plan, exams) == 0.25 * (2 * len(plan.held_out) + len(plan.train))
+
+
+def test_a_solved_head_is_measured_while_its_first_lesson_trains_and_not_later(monkeypatch):
+    monkeypatch.setattr(glimpse, "SHARE", 1e9)
+    made, first, second = learner("sdlora", adapt_tasks=2), Watching(), Watching()
+    made.learn(Stripes((0, 1, 2)), epochs=3, progress=first)
+    made.learn(Stripes((3, 4)), epochs=3, progress=second)  # its new rows are zero until the lesson ends
+    assert (len(first.held_out), len(second.held_out)) == (2, 0)

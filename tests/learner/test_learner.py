@@ -70,7 +70,7 @@ def test_b5_reading_a_bundle_writes_nothing(tmp_path, monkeypatch):
 
 
 def test_a_dropped_direction_survives_saving(tmp_path):
-    made = learner("sdlora", (0, 1), (2, 3), preset="continuous", distill_threshold=0.999999)
+    made = learner("sdlora", (0, 1), (2, 3), adapt_tasks=None, preset="continuous", distill_threshold=0.999999)
     made.save(tmp_path / "m")
     after = sdlora.Learner.load(tmp_path / "m", device="cpu")
     assert np.array_equal(made.predict_proba(everything()), after.predict_proba(everything()))
@@ -159,20 +159,20 @@ def state_of(made):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("x"), MemoryError()])
 def test_after_any_exception_the_learner_answers_as_before(error, tmp_path):
-    made = learner("sdlora", (0, 1))
+    made = learner("sdlora", (0, 1), adapt_tasks=None)
     made.save(tmp_path / "m")
     before, files = state_of(made), contents(tmp_path / "m")
     with pytest.raises(type(error)):
         made.learn(Stripes((2, 3)), epochs=1, progress=Trouble(error))
     assert state_of(made) == before
     made.learn(Stripes((2, 3)), epochs=1)
-    fresh = learner("sdlora", (0, 1), (2, 3))
+    fresh = learner("sdlora", (0, 1), (2, 3), adapt_tasks=None)
     assert state_of(made)[0] == state_of(fresh)[0]
     assert contents(tmp_path / "m") == files
 
 
 def test_n2_a_lesson_that_diverges_changes_nothing(monkeypatch):
-    made = learner("probe", (0, 1))
+    made = learner("probe", (0, 1), head="linear")
     before = state_of(made)
     monkeypatch.setattr(
         type(made.method),
@@ -186,7 +186,7 @@ def test_n2_a_lesson_that_diverges_changes_nothing(monkeypatch):
 
 
 def test_the_caller_may_stop_a_lesson():
-    made = learner("probe", (0, 1))
+    made = learner("probe", (0, 1), head="linear")
     asked = []
     with pytest.raises(KeyboardInterrupt):
         made.learn(Stripes((2, 3)), epochs=50, should_stop=lambda: len(asked) > 3 or bool(asked.append(0)))
@@ -194,7 +194,7 @@ def test_the_caller_may_stop_a_lesson():
 
 
 def test_predictions_go_on_while_a_lesson_runs():
-    made = learner("probe", (0, 1))
+    made = learner("probe", (0, 1), head="linear")
     seen = []
 
     class Asking(Observer):
@@ -207,7 +207,7 @@ def test_predictions_go_on_while_a_lesson_runs():
 
 
 def test_two_threads_cannot_teach_at_once():
-    made = learner("probe", (0, 1))
+    made = learner("probe", (0, 1), head="linear")
     errors = []
 
     class Asking(Observer):
@@ -340,7 +340,7 @@ def test_a_lesson_from_a_folder_tells_what_it_does(tmp_path):
         def on_step(self, report):
             steps.append((report.epoch, report.num_epochs, report.done_images, report.total_images))
 
-    made = learner()
+    made = learner("sdlora")
     write_stripes(tmp_path / "data", (0, 1))
     record = made.learn(tmp_path / "data", epochs=2, progress=Listening())
     (plan,) = plans
@@ -369,7 +369,7 @@ def test_a_retest_measures_earlier_classes_before_and_after():
 
 
 def test_a_time_limit_cuts_epochs():
-    made = learner()
+    made = learner("sdlora")
     record = made.learn(Stripes((0, 1)), epochs=100_000, time_limit=1.0)
     assert 1 <= record.epochs < 100_000
 

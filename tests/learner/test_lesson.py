@@ -7,7 +7,7 @@ from sdlora.backbones.vit import load_backbone
 from sdlora.datasets.base import Dataset, Split
 from sdlora.engine import fit, load_method
 from sdlora.learner import Learner
-from sdlora.learner.defaults import augment_for, lesson_options
+from sdlora.learner.defaults import augment_for, lesson_options, method_options
 from sdlora.methods import METHODS
 from sdlora.streams import make_stream
 
@@ -21,7 +21,7 @@ def test_a_lesson_has_the_bits_of_a_run(tmp_path):
     stream = make_stream(dataset, num_tasks=1)
 
     def make():
-        return METHODS.get("sdlora")(load_backbone("untrained_vit"))
+        return METHODS.get("sdlora")(load_backbone("untrained_vit"), **method_options("sdlora", {}))
 
     options = lesson_options("untrained_vit", "sdlora", seed=3, device="cpu")
     options = type(options)(**{**vars(options), "epochs": 2})
@@ -34,6 +34,6 @@ def test_a_lesson_has_the_bits_of_a_run(tmp_path):
 
 
 def test_the_seed_matters_and_nothing_else():
-    one, two, other = (learner("sdlora", (0, 1), seed=seed).predict_proba(everything()) for seed in (1, 1, 2))
+    one, two, other = (learner("sdlora", (0, 1, 2), seed=seed).predict_proba(everything()) for seed in (1, 1, 2))
     assert (one == two).all()
     assert (one != other).any()

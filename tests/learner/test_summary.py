@@ -27,7 +27,7 @@ def test_what_is_put_into_the_backbone_is_no_part_of_it():
 
 
 def test_a_line_for_each_lesson():
-    made = learner("sdlora", (0, 1, 2, 3), (4, 5), rank=2)
+    made = learner("sdlora", (0, 1, 2, 3), (4, 5), rank=2, adapt_tasks=None)
     head, *lessons = rows(made)
     assert head == ["lesson", "date", "classes", "images", "from", "held-out", "then", "rank", "magnitude"]
     assert lessons[0][2:9] == ["stripes", "0,", "stripes", "1,", "stripes", "2", "+1"]
@@ -36,10 +36,14 @@ def test_a_line_for_each_lesson():
     assert len({len(line) for line in lesson_table(made)}) == 1
 
 
-def test_a_class_that_was_written_into_the_head_has_no_magnitude_and_takes_none_away():
-    made = learner("sdlora", (0, 1), (2,), (3, 4), rank=2)
-    first, second = made.method.report()["magnitudes"]
-    assert [line[-1] for line in rows(made)[1:]] == [f"{first:.2f}", DASH, f"{second:.2f}"]
+def test_a_lesson_that_trained_nothing_has_no_magnitude():
+    made = learner("sdlora", (0, 1), (2,), (3, 4), rank=2, adapt_tasks=None)
+    first, _, third = made.method.report()["magnitudes"]
+    assert [line[-1] for line in rows(made)[1:]] == [f"{first:.2f}", DASH, f"{third:.2f}"]
+    early = learner("sdlora", (0, 1), (2, 3), rank=2)
+    assert [line[-1] for line in rows(early)[1:]] == [f"{early.method.report()['magnitudes'][0]:.2f}", DASH]
+    frozen = learner("sdlora", (0, 1), rank=2, adapt_tasks=0)
+    assert rows(frozen)[0][-2:] == ["held-out", "then"]
 
 
 def test_a_lesson_without_new_classes_names_those_it_taught_again():

@@ -109,7 +109,8 @@ class TaskRecord(Part):
         """Whether class means are right on more held-out images, by more than a point and more than a single image."""
         if self.comparison is None:
             return False
-        return self.comparison.class_means - self.comparison.accuracy > max(0.01, 1.5 / max(1, self.num_held_out))
+        more = round(self.num_held_out * (self.comparison.class_means - self.comparison.accuracy))
+        return more > max(1, self.num_held_out / 100)
 
     @property
     def retested(self) -> frozenset[int]:
