@@ -33,6 +33,9 @@ RESULTS, TUNING, IMAGES = Path("results"), Path("runs/tuning"), Path("docs/img")
 SDLORA = (sys.executable, "-m", "sdlora.cli.main")
 KEPT = ("cost.json", "heads.json", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml")
 
+REPAIRED = ("sdlora_discriminant", "sdlora_slda", "sdlora_layers", "probe_layers")
+"""Recipes that figures show besides."""
+
 SOURCE_RATES = {  # of the settings each method comes with, scaled to batch 32 where these scale it; or a middle guess
     "coda_prompt": 1e-3,
     "dualprompt": 0.03 * 32 / 256,
@@ -163,14 +166,17 @@ def report(folder: Path) -> None:
     for comparison in reports.compare(reports.load_runs([folder])):
         if heads := reports.heads_table(comparison):
             (folder / "heads.md").write_text(reports.render_heads(heads) + "\n", encoding="utf-8")
-    reports.figure_for_readme(reports.load_runs(pictured(folder)), IMAGES / f"{folder.name}.svg")
+    runs = reports.load_runs(pictured(folder))
+    reports.figure_for_readme(runs, IMAGES / f"{folder.name}.svg")
+    reports.figure_across_streams(runs, IMAGES / f"{folder.name}_acc.svg")
 
 
 def pictured(folder: Path) -> list[Path]:
-    """Return what figures show of a stream: recipes named like their method, those with as many seeds as any."""
+    """Return what figures show of a stream: recipes named like their method, and `REPAIRED`, with most seeds."""
     from sdlora.methods import METHODS
 
-    seeds = {folder / name: len(list((folder / name).glob("seed*"))) for name in METHODS.names()}
+    names = [*METHODS.names(), *REPAIRED]
+    seeds = {folder / name: len(list((folder / name).glob("seed*"))) for name in names}
     return [path for path, number in seeds.items() if number == max(seeds.values())]
 
 
