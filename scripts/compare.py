@@ -132,15 +132,25 @@ def run(recipes: list[Path], jobs: int) -> None:
 
 
 def keep(recipe: Path, seed: int, jobs: int) -> None:
-    """Finish one run and copy its small files to results/."""
-    call(training(recipe, seed), jobs)
+    """Finish one run, solve other heads on its features if tables want them, and copy its small files to results/."""
     source = Path(settings(recipe)["run"]["output_dir"]) / f"seed{seed}"
+    if has_heads(recipe):
+        call(training(recipe, seed, "run.keep_task_weights=true"), jobs)
+        call([*SDLORA, "analyze", str(source), "--heads", "--quiet"], jobs)
+    else:
+        call(training(recipe, seed), jobs)
     if accuracy(source) >= 0:
         target = kept_folder(recipe, seed)
         target.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             if (source / name).exists():
                 shutil.copyfile(source / name, target / name)
+
+
+def has_heads(recipe: Path) -> bool:
+    """Whether other heads are tried on the features of a recipe: those whose linear head starts as a discriminant."""
+    method = settings(recipe)["method"]
+    return method.get("head_init") == "discriminant" and "head" not in method
 
 
 def kept_folder(recipe: Path, seed: int) -> Path:
@@ -150,7 +160,7 @@ def kept_folder(recipe: Path, seed: int) -> Path:
 def is_kept(recipe: Path, seed: int) -> bool:
     """Whether results/ holds this run, with every setting that the recipe names."""
     folder = kept_folder(recipe, seed)
-    if accuracy(folder) < 0:
+    if accuracy(folder) < 0 or (has_heads(recipe) and not (folder / "heads.json").exists()):
         return False
     used = settings(folder / "recipe.toml")
     named = {**settings(recipe), "run": {"precision": settings(recipe)["run"].get("precision", "float32")}}
