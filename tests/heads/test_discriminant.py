@@ -12,12 +12,14 @@ from torch import Tensor
 from sdlora.errors import DataError
 from sdlora.heads import LinearHead, discriminant
 from sdlora.heads.discriminant import (
+    CAUTION,
     LARGEST_GAP,
     SCALE,
     SHRINKAGE,
     STIFFNESS,
     DiscriminantHead,
-    left_out_hits,
+    fitted_scale,
+    left_out_distances,
     scatter,
     shrunk,
     start,
@@ -46,8 +48,9 @@ def fitted(parts: list[tuple[Tensor, Tensor]], num_classes: list[int]) -> Discri
 
 
 def plain(head: DiscriminantHead) -> tuple[Tensor, Tensor]:
-    """Return the rows without their contrasts."""
-    return head.weight - head.contrast_weight, head.bias - head.contrast_bias
+    """Return the rows without their contrasts, at the scale tau."""
+    flatness = SCALE / head.scale
+    return flatness * head.weight - head.contrast_weight, flatness * head.bias - head.contrast_bias
 
 
 def oracle(features: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
@@ -144,18 +147,60 @@ def test_leaving_an_image_out_in_closed_form_is_leaving_it_out():
     freedom = float(len(labels) - 4)
     for share in SHRINKAGE:
         sigma = shrunk(sums.within, freedom, share)
-        found = left_out_hits(
+        found = left_out_distances(
             features.double(), labels, sums.means, sums.counts, sigma=sigma, part=(1 - share) / freedom
         )
         target = share * float((sums.within / freedom).diagonal().mean())
-        hits = 0
         for index in range(len(labels)):
             rest = torch.arange(len(labels)) != index
             without = scatter(features[rest], labels[rest], 4)
             left = (1 - share) * without.within / freedom + target * torch.eye(DIM).double()
             apart = features[index].double() - without.means
-            hits += int((apart @ torch.linalg.inv(left) * apart).sum(1).argmin() == labels[index])
-        assert int(found) == hits
+            assert torch.allclose(found[index], (apart @ torch.linalg.inv(left) * apart).sum(1), rtol=1e-6)
+
+
+def test_the_scale_is_the_best_of_a_grid_less_the_price_of_moving():
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(200) % 4
+    distances = 30 * torch.rand(200, 4, generator=generator).double()
+    distances[torch.arange(200), labels] *= 0.7
+    distances[:, 1] = torch.where(labels == 1, distances[:, 1], float("inf"))
+    former = 0.25
+    shifts = torch.linspace(-4, 4, 1601).double()
+    losses = [
+        F.cross_entropy(-former * shift.exp() / 2 * distances, labels, reduction="sum") + CAUTION / 2 * shift**2
+        for shift in shifts
+    ]
+    expected = former * float(shifts[int(torch.stack(losses).argmin())].exp())
+    assert fitted_scale(distances, labels, former) == pytest.approx(expected, rel=0.02)
+
+
+def test_the_scale_is_bounded_where_every_image_is_right():
+    distances = torch.tensor([[0.0, 1e9], [1e9, 0.0]]).double()
+    assert fitted_scale(distances, torch.tensor([0, 1]), SCALE) == pytest.approx(SCALE, rel=0.02)
+
+
+def test_probabilities_say_how_often_they_are_right():
+    """Few images in many dimensions: without the scale, nearly every answer is certain."""
+    generator, width = torch.Generator().manual_seed(4), 1000
+    spread = torch.linspace(0.02, 1, width).square()
+    centres = 0.3 * torch.randn(10, width, generator=generator)
+
+    def drawn(labels: Tensor) -> Tensor:
+        return (centres[labels] + torch.randn(len(labels), width, generator=generator)) * spread
+
+    head = DiscriminantHead(width)
+    head.grow(10)
+    labels, names = torch.arange(10).repeat(5), torch.arange(10).repeat(100)
+    torch.manual_seed(0)
+    head.fit(drawn(labels), labels)
+    logits = head(drawn(names))
+    unscaled = SCALE / head.scale * logits
+    assert torch.equal(unscaled.argmax(1), logits.argmax(1))
+    accuracy = float((logits.argmax(1) == names).double().mean())
+    before, after = (float(each.softmax(1).amax(1).mean()) for each in (unscaled, logits))
+    assert before - accuracy > 0.06
+    assert abs(after - accuracy) < 0.05
 
 
 def test_shrinkage_is_that_of_the_most_hits_and_the_largest_of_equals():

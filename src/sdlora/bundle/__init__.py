@@ -5,7 +5,7 @@ from sdlora.bundle.config import BundleConfig, Description, Weights
 from sdlora.bundle.folder import Bundle, is_bundle, read_bundle, read_config, read_generation
 from sdlora.bundle.history import earlier_states, neighbour
 from sdlora.bundle.lock import writing
-from sdlora.bundle.records import MeasuredTask, Measurement, Retest, TaskRecord, Weakest
+from sdlora.bundle.records import Comparison, MeasuredTask, Measurement, Retest, TaskRecord, Weakest
 from sdlora.bundle.source import BackboneSource, Base, MethodSource, Preprocessing
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Base",
     "Bundle",
     "BundleConfig",
+    "Comparison",
     "Description",
     "MeasuredTask",
     "Measurement",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sdlora.bundle.part import Count, Day, Name, Part, Sha256, Share
 
@@ -43,6 +43,21 @@ class Weakest(Part):
     taken_for: Name | None
 
 
+class Comparison(Part):
+    """Held-out accuracy of a lesson next to that of class means: the class whose mean feature is nearest by angle.
+
+    Attributes:
+        num_classes: To choose from: all classes known after the lesson where the head keeps their means, and the
+            features are those it sees; else the new classes alone, on the features of before the lesson.
+        accuracy: Of the model, among these classes, fraction.
+        class_means: Of class means, on the same images among the same classes, fraction.
+    """
+
+    num_classes: Count
+    accuracy: Share
+    class_means: Share
+
+
 class TaskRecord(Part):
     """One lesson, as it was on its day.
 
@@ -55,10 +70,11 @@ class TaskRecord(Part):
         num_held_out: How many of them were held out.
         held_out_accuracy: On these, among all classes known after the lesson, fraction; None if there were none.
         weakest: The class that came out worst; None if nothing was held out.
+        chance: What guessing among all classes known after the lesson would reach, fraction; None where not recorded.
+        comparison: Class means on the held-out images; None where there is nothing to compare.
         retests: What was measured on folders of earlier classes.
         skipped: Unreadable files left out.
         epochs: Passes over the images; 0 where nothing was trained.
-        is_imprinted: Whether its one class was written into the head instead of trained.
         seconds: Duration.
         date: Day, ISO 8601, UTC.
         weights: sha256 of the weights after the lesson.
@@ -72,19 +88,28 @@ class TaskRecord(Part):
     num_held_out: Count
     held_out_accuracy: Share | None
     weakest: Weakest | None = None
+    chance: Share | None = None
+    comparison: Comparison | None = None
     retests: tuple[Retest, ...] = ()
     skipped: Count = 0
     epochs: Count
-    is_imprinted: bool = False
     seconds: Annotated[float, Field(ge=0)]
     date: Day
     weights: Sha256
 
-    @model_validator(mode="after")
-    def _check_imprint(self) -> TaskRecord:
-        if self.is_imprinted and len(self.classes) != 1:
-            raise ValueError(f"{len(self.classes)} classes were written into the head; that is done with one")
-        return self
+    @property
+    def is_near_chance(self) -> bool:
+        """Whether held-out accuracy is at most a tenth of the way from chance to 1."""
+        if self.held_out_accuracy is None or self.chance is None:
+            return False
+        return self.held_out_accuracy <= self.chance + (1 - self.chance) / 10
+
+    @property
+    def is_below_class_means(self) -> bool:
+        """Whether class means are right on more held-out images, by more than a point and more than a single image."""
+        if self.comparison is None:
+            return False
+        return self.comparison.class_means - self.comparison.accuracy > max(0.01, 1.5 / max(1, self.num_held_out))
 
     @property
     def retested(self) -> frozenset[int]:

@@ -43,7 +43,7 @@ def inspect(console: Console, model: Model, *, classes: Classes = False) -> int:
 
 def document(model: Path, config: BundleConfig, learner: Learner) -> dict[str, Any]:
     """Return what ``--json`` prints: ``config.json``, sizes, what the method says of itself, and that all is whole."""
-    from sdlora.learner.summary import by_lesson, num_pretrained
+    from sdlora.learner.summary import advice_on, by_lesson, num_pretrained
 
     return {
         "model": str(model),
@@ -55,13 +55,14 @@ def document(model: Path, config: BundleConfig, learner: Learner) -> dict[str, A
         "learned_bytes": learner.num_bytes,
         "magnitudes": by_lesson(learner, "magnitudes"),
         "ranks": by_lesson(learner, "ranks"),
+        "advice": [advice_on(learner, record) for record in learner.history],
         "config": config.model_dump(mode="json"),
     }
 
 
 def lines(model: Path, config: BundleConfig, learner: Learner) -> list[str]:
     """Return the learner's own summary, and what only the folder knows."""
-    from sdlora.learner.summary import heading, lesson_table
+    from sdlora.learner.summary import heading, lesson_table, warnings
 
     whole, backbone, learned = heading(learner)
     base = config.backbone.base
@@ -71,4 +72,5 @@ def lines(model: Path, config: BundleConfig, learner: Learner) -> list[str]:
         f"{backbone}, {place}",
         f"{learned} in {config.weights.file}",
         *lesson_table(learner),
+        *warnings(learner),
     ]

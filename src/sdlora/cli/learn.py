@@ -32,6 +32,14 @@ Backbone = Annotated[
 MethodName = Annotated[
     str | None, typer.Option("--method", metavar="NAME", help="Of a new model: see sdlora list methods.")
 ]
+Layers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHICH",
+        help="Of a new model: all (blocks of the backbone), last (an ordinary linear layer on top of it), or a number.",
+        show_default=False,
+    ),
+]
 Retest = Annotated[
     list[Path] | None,
     typer.Option(metavar="FOLDER", help="Images of earlier classes, measured before and after.", show_default=False),
@@ -67,6 +75,7 @@ def learn(  # noqa: PLR0913  one option each
     *,
     backbone: Backbone = None,
     method: MethodName = None,
+    layers: Layers = None,
     retest: Retest = None,
     max_drop: MaxDrop = None,
     epochs: Epochs = None,
@@ -92,6 +101,7 @@ def learn(  # noqa: PLR0913  one option each
         lesson: dict[str, object] = {
             "--backbone": backbone,
             "--method": method,
+            "--layers": layers,
             "--retest": retest,
             "--max-drop": max_drop,
         }
@@ -114,7 +124,8 @@ def learn(  # noqa: PLR0913  one option each
 
     _check_places(model, out or model, is_new=new)
     with terminable(), writing(out or model):
-        learner = _open(console, model, is_new=new, backbone=backbone, method=method, device=device or "auto")
+        begin = {"backbone": backbone, "method": method, "layers": layers}
+        learner = _open(console, model, is_new=new, device=device or "auto", **begin)
         check_target(out or model, learner.history)
         return _teach(console, learner, data, wishes, model=model, out=out or model, max_drop=max_drop)
 
@@ -152,9 +163,17 @@ def _teach(
 
 
 def _open(
-    console: Console, model: Path, *, is_new: bool, backbone: str | None, method: str | None, device: str
+    console: Console,
+    model: Path,
+    *,
+    is_new: bool,
+    backbone: str | None,
+    method: str | None,
+    layers: str | None,
+    device: str,
 ) -> Learner:
     """Load a model, or begin one."""
+    options = {} if layers is None else {"layers": layers_of(layers)}
     from sdlora.backbones.vit import SHIPPED
     from sdlora.bundle import is_bundle
     from sdlora.learner import Learner
@@ -169,10 +188,14 @@ def _open(
         ):
             if asked not in (None, there):
                 raise ConfigError(f"{option} {asked}, but {model} has {there}", fix=f"leave {option} out")
+        used = learner.method_options.get("layers")
+        if options and options["layers"] != used:
+            shown = "last" if used is None else used
+            raise ConfigError(f"--layers {layers}, but {model} has {shown}", fix="leave --layers out")
         return learner
     if backbone is None:
         console.note(f"Backbone {SHIPPED}: small, made of letters, for trying out. For photographs: --backbone NAME")
-    return Learner(backbone, method=method or "sdlora", device=device)
+    return Learner(backbone, method=method or "sdlora", device=device, **options)
 
 
 def _check_places(model: Path, out: Path, *, is_new: bool) -> None:
@@ -225,6 +248,21 @@ def _check_drop(record: TaskRecord, max_drop: float, out: Path) -> None:
             expected=f"at most {100 * max_drop:g} points less",
             fix="more images, fewer epochs, or a larger --max-drop",
         )
+
+
+def layers_of(text: str) -> Any:
+    """Return the option `layers` that a word stands for: ``all``, ``last`` (None), or a number of blocks.
+
+    Raises:
+        ConfigError: If it is none of these.
+    """
+    if text == "all":
+        return text
+    if text == "last":
+        return None
+    if text.isascii() and text.isdigit() and int(text):
+        return int(text)
+    raise ConfigError(f'--layers "{text}"', expected="all, last, or a number of blocks")
 
 
 def seconds_of(text: str) -> float:

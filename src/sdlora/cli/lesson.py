@@ -15,7 +15,7 @@ from sdlora.datasets.images import printable
 from sdlora.engine import StepReport
 from sdlora.engine.progress import Progress
 from sdlora.learner import Learner, LessonObserver, LessonPlan
-from sdlora.learner.summary import counted, known
+from sdlora.learner.summary import advice_on, counted, known
 from sdlora.reports.text import duration, listed, percent
 
 SILENCE = 2.0  # seconds between two lines about epochs; small lessons have many short ones
@@ -99,6 +99,9 @@ def report(model: Path, learner: Learner, record: TaskRecord, new_bytes: int) ->
         "source": record.source,
         "updated": list(record.updated),
         "weakest": record.weakest.model_dump() if record.weakest else None,
+        "chance": record.chance,
+        "comparison": record.comparison.model_dump() if record.comparison else None,
+        "advice": advice_on(learner, record),
         "retests": [
             {
                 "path": retest.name,
@@ -119,7 +122,10 @@ def report(model: Path, learner: Learner, record: TaskRecord, new_bytes: int) ->
     saved = f"Saved {model}: {known(learner)}, {new_bytes / 1e6:+.1f} MB, taught in {duration(record.seconds)}."
     name = quote(str(model))
     undo = f" Undo: sdlora learn {name} --undo" if learner.num_tasks > 1 else f" Next: sdlora predict {name} IMAGE"
-    return document, [*(f"  {name.ljust(width)}  {value}" for name, value in rows), saved + undo]
+    told = [f"  {name.ljust(width)}  {value}" for name, value in rows]
+    if bad := document["advice"]:
+        told.append(f"  Warning: {bad}")
+    return document, [*told, saved + undo]
 
 
 def roughly(seconds: float) -> str:

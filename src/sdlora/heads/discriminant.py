@@ -12,6 +12,7 @@ Letters: N images, D feature width, K classes seen, C classes of the newest task
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -36,6 +37,12 @@ SHRINKAGE = (0.01, 0.03, 0.1, 0.3, 0.6)
 
 MOST_LEFT_OUT = 1024
 """Images of a task, at most, that are left out one at a time to choose the shrinkage."""
+
+CAUTION = 3.0
+"""Images that the scale of earlier tasks counts for, when a task's own images choose the next one."""
+
+WIDEST, CLOSE, GOLDEN = 4.0, 0.02, (math.sqrt(5) - 1) / 2
+"""How far the logarithm of the scale may move in a task, how exactly it is found, and the ratio of the search."""
 
 EPOCHS, BATCH, STEP = 4, 32, 1.67
 """Passes, images in a step, and learning rate times the mean squared length of a feature, of the contrast."""
@@ -114,12 +121,14 @@ def start(features: Tensor, turned: Tensor, labels: Tensor, num_classes: int) ->
 class DiscriminantHead(nn.Module):
     """Linear discriminant analysis from running sums, and what a few epochs of cross-entropy change in it.
 
-        L = mu Sigma^-1,   l = -1/2 rowsum(L * mu),   W = tau L + Delta,   b = tau l + delta
+        L = mu Sigma^-1,   l = -1/2 rowsum(L * mu),   W = s / tau (tau L + Delta),   b = s / tau (tau l + delta)
 
     Kept are the scatter within classes, counts and means; and for each task the contrast Delta, delta: what `EPOCHS` of
     cross-entropy among its own classes change in tau (L, l) on its features. The share of shrinkage is the one with the
     most hits when images are left out one at a time, summed over tasks so far, so that a lesson of few images does not
-    decide alone. Classes may come again: their sums grow.
+    decide alone. The scale s makes probabilities agree with how often they are right, and never changes which class is
+    likeliest: it is the one under which the newest images, left out one at a time, are likeliest, see `fitted_scale`.
+    Classes may come again: their sums grow.
 
     Where a task changes the features, the sums follow. `watch` is told the features X' (M, D) of some of its images
     before training, `fit` knows X of the same images after it, and
@@ -138,6 +147,7 @@ class DiscriminantHead(nn.Module):
     counts: Tensor
     means: Tensor
     left_out_hits: Tensor
+    scale: Tensor
     before: Tensor
     contrast_weight: Tensor
     contrast_bias: Tensor
@@ -151,6 +161,7 @@ class DiscriminantHead(nn.Module):
         self.register_buffer("counts", torch.zeros(0, device=device))
         self.register_buffer("means", torch.zeros(0, feature_dim, device=device))
         self.register_buffer("left_out_hits", torch.zeros(len(SHRINKAGE), device=device))
+        self.register_buffer("scale", torch.tensor(SCALE, device=device))
         self.register_buffer("before", torch.zeros(0, feature_dim, device=device))  # only while a task is trained
         self.register_buffer("contrast_weight", torch.zeros(0, feature_dim, device=device))
         self.register_buffer("contrast_bias", torch.zeros(0, device=device))
@@ -192,15 +203,16 @@ class DiscriminantHead(nn.Module):
             features = features.float()
             self._follow(features)
             self._add(features, labels)
-            self.left_out_hits += self._left_out(features, labels)
+            self._leave_out(features, labels)
             weight, bias = self._solve()
             classes = torch.unique(labels)
             if len(classes) > 1:
                 rows = weight[classes].float(), bias[classes].float()
                 places = torch.searchsorted(classes, labels)
                 self.contrast_weight[classes], self.contrast_bias[classes] = contrast(*rows, features, places)
-            self.weight = weight.float() + self.contrast_weight
-            self.bias = bias.float() + self.contrast_bias
+            sharpness = self.scale / SCALE
+            self.weight = sharpness * (weight.float() + self.contrast_weight)
+            self.bias = sharpness * (bias.float() + self.contrast_bias)
             self.num_fitted.fill_(int((self.counts > 0).sum()))
 
     def _follow(self, features: Tensor) -> None:
@@ -234,14 +246,17 @@ class DiscriminantHead(nn.Module):
         weight = SCALE * torch.cholesky_solve(means.T, torch.linalg.cholesky(sigma)).T
         return weight, -(weight * means).sum(dim=1) / 2
 
-    def _left_out(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Return how many of the newest images would be right without themselves in the sums, by share: (S,)."""
+    def _leave_out(self, features: Tensor, labels: Tensor) -> None:
+        """Choose shrinkage and scale by leaving the newest images out of the sums, one at a time."""
         features, labels = _spread(features, MOST_LEFT_OUT), _spread(labels, MOST_LEFT_OUT)
         alone = self.counts[labels] < 2
         features, labels = features[~alone], labels[~alone]
+        if not len(labels):
+            return
         freedom = max(self._freedom(), 1.0)
-        hits = [
-            left_out_hits(
+        scales = []
+        for index, share in enumerate(SHRINKAGE):
+            distances = left_out_distances(
                 features,
                 labels,
                 self.means,
@@ -249,9 +264,9 @@ class DiscriminantHead(nn.Module):
                 sigma=shrunk(self.within, freedom, share),
                 part=(1 - share) / freedom,
             )
-            for share in SHRINKAGE
-        ]
-        return torch.stack(hits).to(self.left_out_hits)
+            self.left_out_hits[index] += (distances.argmin(dim=1) == labels).sum()
+            scales.append(fitted_scale(distances, labels, float(self.scale)))
+        self.scale.fill_(scales[SHRINKAGE.index(self.shrinkage)])
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         """Take over as many rows as are stored of the features before a task."""
@@ -284,10 +299,10 @@ def _spread(rows: Tensor, most: int) -> Tensor:
     return rows[:: -(-len(rows) // most)] if len(rows) else rows
 
 
-def left_out_hits(
+def left_out_distances(
     features: Tensor, labels: Tensor, means: Tensor, counts: Tensor, *, sigma: Tensor, part: float
 ) -> Tensor:
-    """Return how many images are nearest to their own class once they are taken out of its mean and of Sigma.
+    """Return how far images are from every class once they are taken out of the mean of their own and of Sigma.
 
     With d = f - mu_y and r = n_y / (n_y - 1) the mean without f is f - r d, and Sigma without f is Sigma - p r d d^T
     (its trace in the shrinkage is kept), whose inverse follows by Sherman and Morrison:
@@ -300,23 +315,56 @@ def left_out_hits(
         features: (N, D), all of classes with two images or more.
         labels: (N,) class ids.
         means: (K, D).
-        counts: (K,); classes without images are never nearest.
+        counts: (K,); classes without images are infinitely far.
         sigma: (D, D).
         part: p, what one image's outer product is multiplied by in Sigma.
+
+    Returns:
+        (N, K), squared, float64.
     """
-    lower = torch.linalg.cholesky(sigma)
+    features, means, counts = features.double(), means.double(), counts.double()
+    lower = torch.linalg.cholesky(sigma.double())
     z, m = (torch.linalg.solve_triangular(lower, rows.T, upper=False).T for rows in (features, means))
     e, r = z - m[labels], counts[labels] / (counts[labels] - 1)
     length = e.square().sum(dim=1)
     gain = part * r / (1 - part * r * length).clamp_min(1e-6)
     along = (z * e).sum(dim=1, keepdim=True) - e @ m.T
-    distances = z.square().sum(dim=1, keepdim=True) - 2 * z @ m.T + m.square().sum(dim=1)
+    distances: Tensor = z.square().sum(dim=1, keepdim=True) - 2 * z @ m.T + m.square().sum(dim=1)
     distances += gain[:, None] * along.square()
     own = r.square() * (length + gain * length.square())
     distances[:, counts == 0] = float("inf")
     distances[torch.arange(len(z), device=z.device), labels] = own
-    hits: Tensor = (distances.argmin(dim=1) == labels).sum()
-    return hits
+    return distances
+
+
+def fitted_scale(distances: Tensor, labels: Tensor, former: float) -> float:
+    """Return the scale s that makes images likeliest, without straying from the former one for the sake of a few.
+
+        sum_x log softmax_y(-s d(x) / 2) - c / 2 (log s / s')^2 -> max,   by golden-section search in log s
+
+    Args:
+        distances: d (N, K), squared, infinite for classes that cannot be.
+        labels: (N,) y.
+        former: s'; it counts for c = `CAUTION` images.
+    """
+
+    def loss(shift: float) -> float:
+        logits = -former * math.exp(shift) / 2 * distances
+        return float(F.cross_entropy(logits, labels, reduction="sum")) + CAUTION / 2 * shift**2
+
+    low, high = -WIDEST, WIDEST
+    inner, outer = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_inner, at_outer = loss(inner), loss(outer)
+    while high - low > CLOSE:
+        if at_inner < at_outer:
+            high, outer, at_outer = outer, inner, at_inner
+            inner = high - GOLDEN * (high - low)
+            at_inner = loss(inner)
+        else:
+            low, inner, at_inner = inner, outer, at_outer
+            outer = low + GOLDEN * (high - low)
+            at_outer = loss(outer)
+    return former * math.exp((low + high) / 2)
 
 
 def contrast(weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,10 @@ a number of epochs that suits the number of its images (docs/lab_log.md, "Lesson
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from sdlora.backbones.vit import SHIPPED, UNTRAINED
 from sdlora.bundle import Description
@@ -18,13 +20,42 @@ from sdlora.datasets.base import AugmentOptions
 from sdlora.datasets.glyph_streams import AUGMENT
 from sdlora.engine import FitOptions
 from sdlora.engine.device import choose_device
+from sdlora.methods import METHODS, Method
 
 FOR_LETTERS = ("glyphs100_10",)
 FOR_PHOTOS = ("reproduce/imagenet_r_10", "paper/imagenet_r_10", "glyphs100_10")
 """Folders of recipes, the first that has one for the method counts."""
 
+HEAD, LAYERS, ADAPT_TASKS = "discriminant", "all", 1
+"""Options of a method whose head can be solved, unless they are given (docs/lab_log.md, "Lessons with the discriminant
+head"): it is solved, on features of all blocks, and only the first lesson changes the features."""
+
 STEPS = 100  # of a lesson, about; a lesson of many images takes more, for it sees each at least FEWEST_EPOCHS times
 FEWEST_EPOCHS, MOST_EPOCHS = 4, 50
+
+
+def method_options(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a new learner's method: those given, and those that solve its head where it can be solved.
+
+    Args:
+        method: Its name.
+        given: What the user chose; ``head="linear"`` gives the head that is trained.
+    """
+    if not has_heads(METHODS.get(method)):
+        return dict(given)
+    arguments = inspect.signature(METHODS.get(method)).parameters
+    usual: dict[str, Any] = {"head": HEAD}
+    if given.get("head", HEAD) != "linear":
+        others = {"layers": LAYERS, "adapt_tasks": ADAPT_TASKS}
+        usual |= {
+            name: value for name, value in others.items() if name in arguments and arguments[name].default is None
+        }
+    return {**usual, **given}
+
+
+def has_heads(kind: type[Method]) -> bool:
+    """Whether a method can have its head solved."""
+    return "head" in inspect.signature(kind).parameters
 
 
 def lesson_options(backbone: str, method: str, *, seed: int, device: str) -> FitOptions:
@@ -50,7 +81,7 @@ def default_epochs(num_images: int, batch_size: int) -> int:
         num_images: What is learned from.
         batch_size: Images in a step.
     """
-    steps_per_epoch = -(-num_images // batch_size)
+    steps_per_epoch = max(1, -(-num_images // batch_size))
     return min(max(round(STEPS / steps_per_epoch), FEWEST_EPOCHS), MOST_EPOCHS)
 
 

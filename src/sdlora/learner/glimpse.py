@@ -35,7 +35,7 @@ class Glimpse:
         self, method: Method, split: TaskSplit, observer: Observer, device: torch.device, watch: Callable[[], None]
     ) -> None:
         self._method, self._split, self._device, self._watch = method, split, device, watch
-        able = isinstance(method, LinearClassifier) and len(split)
+        able = isinstance(method, LinearClassifier) and method.predicts_in_training and len(split)
         self._observer = observer if able and isinstance(observer, LessonObserver) else None
         self._begun, self._spent, self._last = time.monotonic(), 0.0, 0.0
 

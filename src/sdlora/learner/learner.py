@@ -25,13 +25,14 @@ from sdlora.learner.bar import watching
 from sdlora.learner.classifier import Classifier
 from sdlora.learner.data import opened
 from sdlora.learner.defaults import augment_of
+from sdlora.learner.defaults import method_options as options_of
 from sdlora.learner.measure import evaluation
 from sdlora.learner.names import renamed, with_later_names
 from sdlora.learner.own_backbone import OwnBackbone
 from sdlora.learner.pictures import as_seen
 from sdlora.learner.state import State, as_backbone, backbone_in, is_named, make_method, on_backbone, restore
 from sdlora.learner.storage import Origin, described, earlier_state, store, version_of
-from sdlora.learner.summary import heading, known, lesson_table
+from sdlora.learner.summary import heading, known, lesson_table, warnings
 from sdlora.learner.teaching import teach
 from sdlora.learner.wishes import Wishes, several
 from sdlora.methods import Method
@@ -48,7 +49,9 @@ class Learner:
         method: Name as in ``sdlora list methods``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:<n>"`` or ``"mps"``.
         seed: What all randomness is a function of.
-        method_options: Arguments of the method's constructor.
+        method_options: Arguments of the method's constructor. Where its head can be solved, what is not given of
+            ``head``, ``layers`` and ``adapt_tasks`` is as in `sdlora.learner.defaults`; ``head="linear"`` gives the
+            published head, which is trained.
 
     Raises:
         ConfigError: If a name or an option is wrong.
@@ -65,8 +68,9 @@ class Learner:
     ) -> None:
         found = as_backbone(backbone)
         own = None if backbone is None or isinstance(backbone, str) else OwnBackbone(found)
-        made = make_method(method, found, method_options, seed)
-        self._begin(State.of(made, None), method, method_options, device, seed, own=own)
+        options = options_of(method, method_options)
+        made = make_method(method, found, options, seed)
+        self._begin(State.of(made, None), method, options, device, seed, own=own)
 
     def _begin(
         self, state: State, name: str, options: Mapping[str, Any], device: str, seed: int, *, own: OwnBackbone | None
@@ -160,7 +164,7 @@ class Learner:
             time_limit: Seconds for everything; epochs are cut to fit.
             holdout: Share of each class that is not learned but measures the lesson.
             retest: A folder (or other data) of earlier classes, measured before and after, or a list of them.
-            update: Also teach known classes again.
+            update: Also teach known classes again: their images are added to what the head keeps of them.
             skip_known: Leave known classes out.
             skip_unreadable: Leave unreadable files out; else they end the lesson before it begins.
             progress: Hears of every step; or whether to show a bar, None for yes on a terminal and in a notebook.
@@ -351,8 +355,8 @@ class Learner:
         return learner
 
     def summary(self) -> str:
-        """Return the text of ``sdlora inspect``: what it is, what it stands on, and a line for each lesson."""
-        return "\n".join([*heading(self), *lesson_table(self)])
+        """Return the text of ``sdlora inspect``: what it is, its backbone, a line a lesson, advice on bad ones."""
+        return "\n".join([*heading(self), *lesson_table(self), *warnings(self)])
 
     def __repr__(self) -> str:
         return f"Learner({self.backbone.name}, {self.method_name}, {known(self)}, {self.device})"

@@ -26,6 +26,7 @@ from sdlora.learner.glimpse import Glimpse
 from sdlora.learner.observer import LessonObserver
 from sdlora.learner.pace import Pace
 from sdlora.methods import Method
+from sdlora.methods.linear_classifier import LinearClassifier
 from sdlora.streams import PlainBatches, TaskSplit, TrainBatches
 from sdlora.task import Task, TaskData
 
@@ -80,6 +81,19 @@ class Lesson:
         check_weights(method)
         method.eval()
         return epochs
+
+    def refresh(self, split: TaskSplit) -> None:
+        """Add images of known classes to what the head keeps of them.
+
+        Args:
+            split: Labelled with class ids of earlier tasks.
+        """
+        method = self.method
+        assert isinstance(method, LinearClassifier)  # `sdlora.learner.limits.check_able` has seen to it
+        method.to(self.accelerator.device).eval()
+        with seeded(self.options.seed, self.task.index, "refresh"):
+            method.refresh(self._data(split))
+        check_weights(method)
 
     def _train(self) -> int:
         method, options, at = self.method, self.options, self._at
@@ -148,9 +162,9 @@ class Lesson:
             seconds = min(seconds, max(0.0, self.deadline - time.monotonic()))
         self.observer.on_estimate(seconds + self.later)
 
-    def _batches(self, epoch: int) -> TrainBatches:
+    def _batches(self, epoch: int, split: TaskSplit | None = None) -> TrainBatches:
         return TrainBatches(
-            self.split,
+            self.split if split is None else split,
             self.options.batch_size,
             self.options.seed,
             self.task.index,
@@ -160,7 +174,7 @@ class Lesson:
             self.accelerator.device,
         )
 
-    def _data(self) -> TaskData:
-        train = self._batches(0)
+    def _data(self, split: TaskSplit | None = None) -> TaskData:
+        train = self._batches(0, split)
         plain = PlainBatches(train.split, self.options.eval_batch_size, train.image_size, train.device)
         return TaskData(Watched(train, self.watch), Watched(plain, self.watch), self.accelerator.autocast)

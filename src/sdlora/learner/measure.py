@@ -26,7 +26,7 @@ def answers(
     method: Method, split: TaskSplit, device: torch.device, watch: Callable[[], None] = lambda: None
 ) -> NDArray[np.int64]:
     """Return the class (N,) that a method finds likeliest for each image, among all it has begun."""
-    found = [logits.argmax(dim=1) for logits in _each(method, method, split, device, watch)]
+    found = [logits.argmax(dim=1) for logits in outputs(method, method, split, device, watch)]
     return torch.cat([torch.empty(0, dtype=torch.int64), *found]).numpy()
 
 
@@ -62,37 +62,30 @@ def evaluation(
     return make_evaluation(split.labels, answers(predictor, split, device), classes, tasks, unknown=unknown)
 
 
-def features(method: Method, split: TaskSplit, device: torch.device, *, turns: int = 0) -> Tensor:
-    """Return the backbone's features (N, D) of each image, with what the method has adapted in it.
-
-    Args:
-        method: What computes them.
-        split: N images.
-        device: Where the method is.
-        turns: Quarters of a circle by which the pictures are turned first.
-    """
-    found = _each(method, lambda x: method.backbone(x.rot90(turns, (2, 3))), split, device, lambda: None)
-    return torch.cat([torch.empty(0, method.backbone.feature_dim), *found])
+def features(method: Method, split: TaskSplit, device: torch.device) -> Tensor:
+    """Return the backbone's features (N, D) of each image, with what the method has adapted in it."""
+    return torch.cat([torch.empty(0, method.backbone.feature_dim), *outputs(method, method.backbone, split, device)])
 
 
 @torch.inference_mode()
-def _each(
+def outputs(
     method: Method,
     function: Callable[[Tensor], Tensor],
     split: TaskSplit,
     device: torch.device,
-    watch: Callable[[], None],
+    watch: Callable[[], None] = lambda: None,
 ) -> list[Tensor]:
-    was_training, outputs = method.training, []
+    """Return what a function gives for each batch of images, on the CPU, with a method in evaluation mode."""
+    was_training, found = method.training, []
     method.eval()
     try:
         with seeded("measure"):
             for images, _ in PlainBatches(split, BATCH, method.backbone.image_size, device):
                 watch()
-                outputs.append(function(images).cpu())
+                found.append(function(images).cpu())
     finally:
         method.train(was_training)
-    return outputs
+    return found
 
 
 def weakest(labels: NDArray[np.int64], said: NDArray[np.int64], classes: Sequence[str]) -> Weakest:

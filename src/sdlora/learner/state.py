@@ -18,10 +18,8 @@ from sdlora.datasets.images import printable
 from sdlora.engine.checkpoint import check_weights, load_state
 from sdlora.engine.seeding import seeded
 from sdlora.errors import BundleError, ConfigError, NumericalError, RunError
-from sdlora.learner.imprint import grow
 from sdlora.learner.own_backbone import restored
 from sdlora.methods import METHODS, Method
-from sdlora.methods.linear_classifier import LinearClassifier
 from sdlora.registry import nearest
 from sdlora.task import Task
 
@@ -137,8 +135,8 @@ def is_named(backbone: Backbone) -> bool:
 
 
 def begins_task(record: TaskRecord) -> bool:
-    """Whether a lesson was a task to the method: one with new classes that were not just written into the head."""
-    return bool(record.classes) and not record.is_imprinted
+    """Whether a lesson was a task to the method: one with new classes."""
+    return bool(record.classes)
 
 
 def _replay(method: Method, description: Description) -> None:
@@ -147,10 +145,6 @@ def _replay(method: Method, description: Description) -> None:
         if begins_task(record):
             method.begin_task(Task(index, record.classes, offset))
             index += 1
-        elif record.is_imprinted:
-            if not isinstance(method, LinearClassifier):
-                raise BundleError("a class was written into the head of a method that has no such head")
-            grow(method)
         offset += len(record.classes)
 
 

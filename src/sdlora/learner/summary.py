@@ -9,7 +9,9 @@ from rich.cells import cell_len
 
 from sdlora.adapters.inject import adapters_of
 from sdlora.backbones.vit import SHIPPED
+from sdlora.bundle import TaskRecord
 from sdlora.datasets.images import printable
+from sdlora.learner.advice import advice
 from sdlora.learner.state import begins_task
 
 if TYPE_CHECKING:
@@ -63,6 +65,17 @@ def lesson_table(learner: Learner) -> list[str]:
     return _aligned([dict(zip(rows[0], rows[0], strict=True)), *rows]) if rows else []
 
 
+def warnings(learner: Learner) -> list[str]:
+    """Return a line for each lesson that came out badly on its day, with what helps."""
+    found = [(record.task, advice_on(learner, record)) for record in learner.history]
+    return [f"lesson {task}: {text}" for task, text in found if text]
+
+
+def advice_on(learner: Learner, record: TaskRecord) -> str | None:
+    """Return what is wrong with a lesson and what helps, or None."""
+    return advice(record, learner.backbone.name, learner.method_options)
+
+
 def num_pretrained(learner: Learner) -> int:
     """Return how many parameters the backbone has without what was put into it."""
     model = learner.backbone.model
@@ -78,13 +91,13 @@ def num_pretrained(learner: Learner) -> int:
 def by_lesson(learner: Learner, name: str) -> list[float | None] | None:
     """Return what the method reports of its tasks, such as their magnitudes, by lesson; None if it has no such thing.
 
-    A lesson that trained nothing was no task to the method, and has None.
+    A lesson that trained nothing has None.
     """
-    tasks = [record.task for record in learner.history if begins_task(record)]
+    lessons = [record for record in learner.history if begins_task(record)]
     found = learner.method.report().get(name)
-    if not isinstance(found, list) or len(found) != len(tasks):
+    if not isinstance(found, list) or not 0 < len(found) <= len(lessons):
         return None
-    value_of = dict(zip(tasks, found, strict=True))
+    value_of = {record.task: value for record, value in zip(lessons, found, strict=False) if record.epochs}
     return [value_of.get(record.task) for record in learner.history]
 
 

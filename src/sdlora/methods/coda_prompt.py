@@ -85,6 +85,8 @@ class CODAPrompt(LinearClassifier):
 
     def begin_task(self, task: Task) -> None:
         super().begin_task(task)
+        if not len(self.prompts):  # a first task of one class, which trains nothing
+            self.begin_adapting(task)
         cast(nn.Linear, self.head.blocks[-1]).reset_parameters()  # as the source: uniform within 1 / sqrt(D)
 
     def begin_adapting(self, task: Task) -> None:

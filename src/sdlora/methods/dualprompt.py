@@ -80,6 +80,11 @@ class DualPrompt(LinearClassifier):
         self.keys = nn.ParameterList()  # each (D,)
         self.e_length, self.pull, self.batch_vote = e_length, pull, batch_vote
 
+    def begin_task(self, task: Task) -> None:
+        super().begin_task(task)
+        if not len(self.e_prompts):  # a first task of one class, which trains nothing
+            self.begin_adapting(task)
+
     def begin_adapting(self, task: Task) -> None:
         width, device = self.backbone.feature_dim, self.g_prompt.device
         expert = uniform(len(self.e_layers), 2, self.e_length, width, device=device)

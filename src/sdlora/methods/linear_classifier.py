@@ -39,7 +39,7 @@ class LinearClassifier(Method):
         layers: Features of the head that is solved: what `Backbone.layer_features` takes from the tokens of this many
             last blocks, or of ``"all"``; None for the feature that the linear head sees.
         adapt_tasks: Number of tasks, from the first, on which anything is trained; None for all. For heads that are
-            solved alone.
+            solved alone. A task of one class then trains nothing whatever its number: its cross-entropy is constant.
 
     Raises:
         ConfigError: If `layers` or `adapt_tasks` are given for a head that is trained, or cannot be.
@@ -83,15 +83,21 @@ class LinearClassifier(Method):
         return RandomProjectionHead(width, projection_width(self.backbone.feature_dim, None), device=device)
 
     def begin_task(self, task: Task) -> None:
-        self.is_adapting = self.adapt_tasks is None or task.index < self.adapt_tasks
+        self.is_adapting = self.adapts_to(task)
         self._before = self._snapshot()
         if self.solved_head is not None:
             self.solved_head.grow(task.num_classes)
         if self.is_adapting:
             self.begin_adapting(task)
-            self.head.grow(task.num_classes)
-        else:
-            self.requires_grad_(False)
+        if self._is_early(task):
+            self.head.grow(task.num_classes)  # also where it will not be trained: its rows are the classes
+
+    def adapts_to(self, task: Task) -> bool:
+        """Whether anything is trained on a task; what was learned stays a parameter, so that it is stored."""
+        return self._is_early(task) and (self.solved_head is None or task.num_classes > 1)
+
+    def _is_early(self, task: Task) -> bool:
+        return self.adapt_tasks is None or task.index < self.adapt_tasks
 
     def begin_adapting(self, task: Task) -> None:
         """Make room for a task in what adapts the features. Default: nothing."""
@@ -154,6 +160,19 @@ class LinearClassifier(Method):
         if self.solved_head is not None:
             self.solved_head.fit(*self.all_features(data))
 
+    def refresh(self, data: TaskData) -> None:
+        """Add new images of known classes to the statistics of the head that is solved, and solve it again.
+
+        Args:
+            data: Images whose labels are class ids of earlier tasks.
+
+        Raises:
+            ConfigError: If the head is not solved but trained.
+        """
+        if self.solved_head is None:
+            raise ConfigError('known classes with head = "linear"', expected='head = "discriminant" or "ridge"')
+        self.solved_head.fit(*self.all_features(data))
+
     def task_features(self, images: Tensor) -> Tensor:
         """Return the features (N, D) of images of the current task, as training sees them."""
         return self.features(images)
@@ -170,12 +189,16 @@ class LinearClassifier(Method):
             else self.backbone.layer_features(images, self.feature_layers)
         )
 
-    def forward(self, images: Tensor) -> Tensor:
+    @property
+    def predicts_in_training(self) -> bool:
+        """Whether what is trained predicts: always where no head is solved, and within the first task, before it is."""
         head = self.solved_head
-        within_first_task = head is not None and int(head.num_fitted) == 0 and len(self.head.blocks)
-        if head is None or within_first_task:
+        return head is None or (int(head.num_fitted) == 0 and len(self.head.blocks) > 0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.predicts_in_training:
             return cast(Tensor, self.head(self.features(images)))
-        return cast(Tensor, head(self.solved_features(images)))
+        return cast(Tensor, cast(nn.Module, self.solved_head)(self.solved_features(images)))
 
 
 _KEPT: Mapping[HeadKind, Mapping[str, Origin]] = {
@@ -185,6 +208,7 @@ _KEPT: Mapping[HeadKind, Mapping[str, Origin]] = {
         "solved_head.counts": "statistics",
         "solved_head.means": "statistics",
         "solved_head.left_out_hits": "statistics",
+        "solved_head.scale": "statistics",
         "solved_head.before": "features",  # of the task under way, none between tasks
         "solved_head.contrast_*": "statistics",
         "solved_head.weight": "weights",

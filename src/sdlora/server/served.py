@@ -145,6 +145,7 @@ def load_bundle(path: Path, *, device: str = "auto", may_be_new: bool = False) -
     """
     from sdlora.bundle import read_config
     from sdlora.learner import Learner
+    from sdlora.learner.summary import advice_on, by_lesson
 
     if may_be_new and not path.exists():
         return untaught()
@@ -152,10 +153,9 @@ def load_bundle(path: Path, *, device: str = "auto", may_be_new: bool = False) -
     learner = Learner.load(path, device=device)
     if learner.model_version != config.version:  # taught between the two lines
         return load_bundle(path, device=device)
-    found = learner.method.report().get("magnitudes")
-    magnitudes = found if isinstance(found, list) and len(found) == len(config.tasks) else [None] * len(config.tasks)
+    magnitudes = by_lesson(learner, "magnitudes") or [None] * len(config.tasks)
     lessons = tuple(
-        {**task.model_dump(mode="json"), "magnitude": magnitude}
+        {**task.model_dump(mode="json"), "magnitude": magnitude, "advice": advice_on(learner, task)}
         for task, magnitude in zip(config.tasks, magnitudes, strict=True)
     )
     return ServedModel(

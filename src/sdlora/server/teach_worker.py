@@ -118,6 +118,7 @@ class Events(LessonObserver):
 def teach(job: Job, events: Events, should_stop: Callable[[], bool]) -> None:
     """Teach the lesson and say how it went; nothing is written unless it went well."""
     from sdlora.learner import Learner
+    from sdlora.learner.summary import advice_on
 
     try:
         is_new = not Path(job.model).exists()
@@ -127,7 +128,7 @@ def teach(job: Job, events: Events, should_stop: Callable[[], bool]) -> None:
         if should_stop():
             raise KeyboardInterrupt
         learner.save(job.model)
-        events.tell("done", record=record.model_dump(mode="json"))
+        events.tell("done", record={**record.model_dump(mode="json"), "advice": advice_on(learner, record)})
     except KeyboardInterrupt:
         events.tell("cancelled")
     except SDLoRAError as error:

@@ -78,6 +78,7 @@ export function history(shared) {
       h("p", { class: "soft" }, facts),
       h("ul", { class: "chips" }, names.map((label) => h("li", {}, className(label, reason))),
         rest > 0 ? h("li", {}, h("button", { class: "link", onclick: () => { opened.add(lesson.task); redraw(); } }, `and ${rest} more`)) : null),
+      lesson.advice ? h("p", { class: "trouble" }, lesson.advice) : null,
       lesson.updated?.length ? h("p", { class: "soft" }, `Taught again: ${lesson.updated.slice(0, FEW).join(", ")}${lesson.updated.length > FEW ? ` and ${lesson.updated.length - FEW} more` : ""}`) : null,
       lesson.magnitude === null || lesson.magnitude === undefined ? null
         : h("div", { class: "score" }, h("span", { class: "name soft" }, "magnitude"), bar(lesson.magnitude / top, "thin"), h("span", { class: "number" }, lesson.magnitude.toFixed(2))));

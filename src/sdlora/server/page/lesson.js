@@ -45,6 +45,7 @@ export function doneView(api) {
     record ? h("ul", { class: "chips" }, record.classes.map((label) => h("li", {}, label))) : null,
     weakest && weakest.accuracy < 1 ? h("p", {}, `Weakest: ${weakest.label}, ${percent(weakest.accuracy)}${weakest.taken_for ? ` (taken for ${weakest.taken_for})` : ""}`) : null,
     record && accuracy === null ? h("p", { class: "soft" }, "Nothing was held out: a class of fewer than 4 pictures is learned whole.") : null,
+    record?.advice ? h("p", { class: "trouble" }, record.advice) : null,
     record?.retests?.length ? retests(record.retests) : null,
     h("div", { class: "row" },
       h("a", { class: "button primary", href: "#classify" }, "Try it"),
