@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import onnx
@@ -91,14 +92,13 @@ def test_what_no_onnx_file_can_hold_is_refused_before_the_work(parts, tmp_path, 
         export_onnx(parts, tmp_path / "x")
 
 
-SOLVED = {**HEADS, "ridge on layers": {"head": "ridge", "layers": "all"}}
+RIDGE = ("sdlora", {"head": "ridge", "layers": "all"})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sdlora", "probe"])
-@pytest.mark.parametrize("head", SOLVED)
-def test_the_head_that_predicts_is_in_the_graph_for_any_number_of_images(name, head, tmp_path):
-    parts = taught(name, **SOLVED[head])
+@pytest.mark.parametrize(("name", "options"), [*product(["sdlora", "probe"], HEADS.values()), RIDGE])
+def test_the_head_that_predicts_is_in_the_graph_for_any_number_of_images(name, options, tmp_path):
+    parts = taught(name, **options)
     export_onnx(parts, tmp_path / "x")
     session = onnxruntime.InferenceSession(tmp_path / "x" / "model.onnx", providers=["CPUExecutionProvider"])
     for count in (1, 3):
