@@ -3,6 +3,7 @@ import torch
 from backbones.hugging_face_models import CLASSIFIERS, make
 from timm.models.vision_transformer import VisionTransformer
 
+from sdlora.backbones import vit
 from sdlora.backbones.layer_classifier import LayerClassifier
 from sdlora.backbones.vit import backbone_of
 
@@ -21,7 +22,7 @@ def test_gives_the_layer_on_the_features_of_the_backbone(make_model, count):
     torch.manual_seed(0)
     backbone = backbone_of(make_model())
     layers = backbone.last_blocks(count)
-    weight, bias = torch.randn(5, len(layers) * backbone.layer_dim), torch.randn(5)
+    weight, bias = torch.randn(5, backbone.layer_dim(len(layers))), torch.randn(5)
     images = torch.rand(4, 3, 16, 16)
     model = LayerClassifier(backbone.model, torch.tensor(layers), weight, bias)
     expected = backbone.layer_features(images, layers) @ weight.T + bias
@@ -30,8 +31,34 @@ def test_gives_the_layer_on_the_features_of_the_backbone(make_model, count):
     assert sorted(model.head.state_dict()) == ["bias", "weight"]
 
 
+def test_a_sketch_folds_into_the_layer(monkeypatch):
+    torch.manual_seed(0)
+    monkeypatch.setattr(vit, "MOST_FEATURES", 100)
+    backbone = backbone_of(VisionTransformer(**SHAPE))
+    layers = backbone.last_blocks("all")
+    assert backbone.layer_dim(len(layers)) == 100 < 3 * 3 * 32
+    weight, bias = torch.randn(5, 100), torch.randn(5)
+    images = torch.rand(4, 3, 16, 16)
+    model = LayerClassifier(
+        backbone.model, torch.tensor(layers), backbone.weight_before_sketch(weight, len(layers)), bias
+    )
+    features = backbone.layer_features(images, layers)
+    assert features.shape == (4, 100)
+    torch.testing.assert_close(model(backbone.normalise(images)), features @ weight.T + bias, atol=1e-3, rtol=1e-4)
+
+
+def test_a_sketch_keeps_inner_products_on_average():
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 20_000)
+    both = torch.stack([x, x + 0.1 * y])
+    small = vit.sketched(both, 2_000)
+    assert small.shape == (2, 2_000)
+    torch.testing.assert_close(small[0] @ small[1], both[0] @ both[1], rtol=0.1, atol=0)
+    assert torch.equal(vit.sketched(both, 30_000), both)
+
+
 def test_making_one_draws_no_numbers():
-    vit = VisionTransformer(**SHAPE)
+    model = VisionTransformer(**SHAPE)
     state = torch.get_rng_state()
-    LayerClassifier(vit, torch.tensor([0]), torch.zeros(2, 64), torch.zeros(2))
+    LayerClassifier(model, torch.tensor([0]), torch.zeros(2, 96), torch.zeros(2))
     assert torch.equal(torch.get_rng_state(), state)

@@ -10,14 +10,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def token_statistics(tokens: Sequence[Tensor], num_prefix_tokens: int) -> Tensor:
+    """Return class token, and mean and deviation of the patch tokens, of several blocks, concatenated.
+
+    Tokens pass a layer norm without parameters first, so that no block outweighs another. Where a model has no class
+    token, the mean stands in its place.
+
+    Args:
+        tokens: (N, T, D) that leave each of L blocks.
+        num_prefix_tokens: Tokens in front of the patches.
+
+    Returns:
+        (N, 3 * L * D).
+    """
+    features: list[Tensor] = []
+    for rows in tokens:
+        rows = F.layer_norm(rows.float(), rows.shape[-1:])
+        patches = rows[:, num_prefix_tokens:]
+        mean = patches.mean(dim=1)
+        deviation = (patches - mean[:, None]).square().mean(dim=1).sqrt()
+        features += [rows[:, 0] if num_prefix_tokens else mean, mean, deviation]
+    return torch.cat(features, dim=1)
+
+
 class LayerClassifier(nn.Module):
-    """Layer-norm the tokens that leave some blocks, concatenate class token and mean patch of each, apply one layer.
+    """Apply one layer to the `token_statistics` of several blocks of a vision transformer.
 
     Args:
         vit: A vision transformer of timm or transformers, or such a model in a ``PeftModel``. Its own classifier is
             not used.
         layers: (L,) indices of blocks, from 0, ascending.
-        weight: (K, 2 * L * D), D the width of a token.
+        weight: (K, 3 * L * D), D the width of a token.
         bias: (K,).
         label_names: Names of the K classes.
 
@@ -35,12 +58,7 @@ class LayerClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         first = getattr(self.vit, "num_prefix_tokens", 1)  # of transformers: the class token alone
-        features = []
-        for tokens in self.block_tokens(images):
-            tokens = F.layer_norm(tokens, tokens.shape[-1:])
-            mean = tokens[:, first:].mean(dim=1)
-            features += [tokens[:, 0] if first else mean, mean]
-        return self.head(torch.cat(features, dim=1))  # type: ignore[no-any-return]
+        return self.head(token_statistics(self.block_tokens(images), first))  # type: ignore[no-any-return]
 
     def block_tokens(self, images: Tensor) -> list[Tensor]:
         """Return the tokens (N, T, D) that leave each of the blocks, before any final norm."""

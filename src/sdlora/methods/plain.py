@@ -57,7 +57,7 @@ def is_plain(method: Method) -> bool:
 
 
 def predicting_layer(method: LinearClassifier) -> nn.Linear:
-    """Return a copy of the one layer that gives a method's logits from `LinearClassifier.solved_features`.
+    """Return a copy of the one layer that gives a method's logits, from its features or the tokens of its blocks.
 
     Raises:
         ConfigError: If its head is not linear in these features, or it has learned nothing.
@@ -74,7 +74,10 @@ def predicting_layer(method: LinearClassifier) -> nn.Linear:
         )
     if not int(head.num_fitted):
         raise _untaught()
-    return _layer(head.weight.clone(), head.bias.clone())
+    weight = head.weight.clone()
+    if method.feature_layers is not None:
+        weight = method.backbone.weight_before_sketch(weight, len(method.feature_layers))
+    return _layer(weight, head.bias.clone())
 
 
 def joined(head: LinearHead) -> nn.Linear:
