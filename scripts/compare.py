@@ -33,6 +33,9 @@ RESULTS, TUNING, IMAGES = Path("results"), Path("runs/tuning"), Path("docs/img")
 SDLORA = (sys.executable, "-m", "sdlora.cli.main")
 KEPT = ("cost.json", "heads.json", "manifest.json", "matrix.json", "metrics.jsonl", "recipe.toml")
 
+REPAIRED = ("sdlora_discriminant", "sdlora_slda", "sdlora_layers", "probe_layers")
+"""Recipes that figures show besides."""
+
 SOURCE_RATES = {  # of the settings each method comes with, scaled to batch 32 where these scale it; or a middle guess
     "coda_prompt": 1e-3,
     "dualprompt": 0.03 * 32 / 256,
@@ -129,15 +132,25 @@ def run(recipes: list[Path], jobs: int) -> None:
 
 
 def keep(recipe: Path, seed: int, jobs: int) -> None:
-    """Finish one run and copy its small files to results/."""
-    call(training(recipe, seed), jobs)
+    """Finish one run, solve other heads on its features if tables want them, and copy its small files to results/."""
     source = Path(settings(recipe)["run"]["output_dir"]) / f"seed{seed}"
+    if has_heads(recipe):
+        call(training(recipe, seed, "run.keep_task_weights=true"), jobs)
+        call([*SDLORA, "analyze", str(source), "--heads", "--quiet"], jobs)
+    else:
+        call(training(recipe, seed), jobs)
     if accuracy(source) >= 0:
         target = kept_folder(recipe, seed)
         target.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             if (source / name).exists():
                 shutil.copyfile(source / name, target / name)
+
+
+def has_heads(recipe: Path) -> bool:
+    """Whether other heads are tried on the features of a recipe: those whose linear head starts as a discriminant."""
+    method = settings(recipe)["method"]
+    return method.get("head_init") == "discriminant" and "head" not in method
 
 
 def kept_folder(recipe: Path, seed: int) -> Path:
@@ -147,7 +160,7 @@ def kept_folder(recipe: Path, seed: int) -> Path:
 def is_kept(recipe: Path, seed: int) -> bool:
     """Whether results/ holds this run, with every setting that the recipe names."""
     folder = kept_folder(recipe, seed)
-    if accuracy(folder) < 0:
+    if accuracy(folder) < 0 or (has_heads(recipe) and not (folder / "heads.json").exists()):
         return False
     used = settings(folder / "recipe.toml")
     named = {**settings(recipe), "run": {"precision": settings(recipe)["run"].get("precision", "float32")}}
@@ -163,14 +176,17 @@ def report(folder: Path) -> None:
     for comparison in reports.compare(reports.load_runs([folder])):
         if heads := reports.heads_table(comparison):
             (folder / "heads.md").write_text(reports.render_heads(heads) + "\n", encoding="utf-8")
-    reports.figure_for_readme(reports.load_runs(pictured(folder)), IMAGES / f"{folder.name}.svg")
+    runs = reports.load_runs(pictured(folder))
+    reports.figure_for_readme(runs, IMAGES / f"{folder.name}.svg")
+    reports.figure_across_streams(runs, IMAGES / f"{folder.name}_acc.svg")
 
 
 def pictured(folder: Path) -> list[Path]:
-    """Return what figures show of a stream: recipes named like their method, those with as many seeds as any."""
+    """Return what figures show of a stream: recipes named like their method, and `REPAIRED`, with most seeds."""
     from sdlora.methods import METHODS
 
-    seeds = {folder / name: len(list((folder / name).glob("seed*"))) for name in METHODS.names()}
+    names = [*METHODS.names(), *REPAIRED]
+    seeds = {folder / name: len(list((folder / name).glob("seed*"))) for name in names}
     return [path for path, number in seeds.items() if number == max(seeds.values())]
 
 

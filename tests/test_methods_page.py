@@ -34,7 +34,7 @@ def without_rows(page):
 
 def test_every_method_and_option_stands_there_as_the_code_has_it(script, written):
     assert without_rows(script.page([])) == without_rows(written), FIX
-    assert written.count("\n## ") == 3 + len(METHODS.names())
+    assert written.count("\n## ") == 4 + len(METHODS.names())
 
 
 @pytest.mark.slow

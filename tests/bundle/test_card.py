@@ -84,3 +84,23 @@ def test_timm_is_named_where_it_can_load_the_model(tmp_path, backbone, method, t
     card = model_card(commit_lesson(tmp_path / "m", made, tensors(), parent_generation=None))
     assert ('timm.create_model("local-dir:FOLDER-timm", pretrained=True)' in card) == told
     assert (f"base_model: timm/{backbone}" in card) == ("." in backbone)
+
+
+@pytest.mark.parametrize(
+    ("options", "plain", "layers"),
+    [
+        ({"head": "discriminant"}, True, False),
+        ({"head": "discriminant", "layers": 3}, False, True),
+        ({"head": "ridge"}, False, False),
+        ({"head": "ridge", "layers": "all"}, False, False),
+    ],
+)
+def test_timm_is_said_to_hold_what_its_export_holds(tmp_path, options, plain, layers):
+    source = {
+        "backbone": BackboneSource(name="vit_tiny_patch16_224.augreg_in21k", sha256="0" * 64),
+        "method": MethodSource(name="sdlora", options=options),
+    }
+    made = description(("a", "b")).model_copy(update=source)
+    card = model_card(commit_lesson(tmp_path / "m", made, tensors(), parent_generation=None))
+    assert ('timm.create_model("local-dir:FOLDER-timm", pretrained=True)' in card) == plain
+    assert ("predicts from several of its" in card) == layers

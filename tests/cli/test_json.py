@@ -117,6 +117,7 @@ def test_analyze(sdlora, workplace):
     alone = sdlora("analyze", "runs/tiny/seed0", "--json").json
     both = sdlora("analyze", "runs/tiny/seed0", "--against", "runs/lora/seed0", "--json").json
     check("analyze", alone, both)
+    check("analyze --heads", sdlora("analyze", "runs/tiny/seed0", "--heads", "--json").json)
     explained = (PAGE.parent / "analysis.md").read_text(encoding="utf-8")
     for finding in both["findings"]:
         assert all(f"`{key}`" in explained for key in finding["numbers"] if key != "num_images"), finding["numbers"]

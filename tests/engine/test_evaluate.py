@@ -8,9 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from reliability.small_run import Case, small_stream
+from teaching import make_tasks, teach
 from torch import nn
 from vits import strong_vit
 
+from sdlora.adapters.merge import merged
 from sdlora.backbones.vit import load_backbone
 from sdlora.engine.device import open_accelerator
 from sdlora.engine.evaluate import evaluate
@@ -99,6 +101,25 @@ def test_the_mode_is_put_back(accelerator, is_training):
     evaluate(method, STREAM, accelerator, num_seen=4)
     assert method.training == is_training
     assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_head_on_several_blocks_is_exact_on_merged_weights_and_close_under_autocast(precision):
+    method = METHODS.get("sdlora")(load_backbone("untrained_vit"), head="discriminant", layers="all")
+    teach(method, make_tasks(2, 2)).eval()
+    groups = [next(iter(PlainBatches(STREAM.test(position), 256, 16))) for position in range(2)]
+    images, expected = groups[0][0], method(groups[0][0]).detach()
+    with open_accelerator(replace(Case().options(), precision=precision)) as accelerator:
+        hits, totals = evaluate(method, STREAM, accelerator, num_seen=4)
+        with torch.inference_mode(), accelerator.autocast(), merged(method.backbone):
+            found = method(images)
+    assert found.dtype == torch.float32
+    assert totals[:2] == [len(labels) for _, labels in groups]
+    if precision == "float32":
+        assert float((found - expected).abs().max() / expected.abs().max()) <= 1e-5
+        assert hits[:2] == [int((method(images).argmax(1) == labels).sum()) for images, labels in groups]
+    else:
+        assert float((found - expected).abs().max() / expected.abs().max()) <= 0.05
 
 
 class Watching:

@@ -12,6 +12,13 @@ from sdlora.backbones.vit import Backbone, backbone_of, load_backbone
 from sdlora.export import Parts
 from sdlora.methods import METHODS
 
+HEADS: dict[str, dict[str, Any]] = {
+    "started": {"head_init": "discriminant"},
+    "solved": {"head": "discriminant"},
+    "layers": {"head": "discriminant", "layers": "all"},
+}
+"""Options of the heads that become one linear layer."""
+
 HOSTILE = (
     *("weight", "bias", "lora_A", "lora_B", "head.", "head.weight", "classifier", "base_model.model.", "num_classes"),
     *("../../etc/passwd", "C:\\con", "", " ", ".", "---", "# Title", "| a | b |", "[x](y)", "<script>1</script>"),

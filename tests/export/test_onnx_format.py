@@ -2,16 +2,18 @@ import json
 import re
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
-from export.taught import HOSTILE, taught
+from export.taught import HEADS, HOSTILE, taught
 
 from sdlora.errors import CheckError, ConfigError
 from sdlora.export import export_onnx, onnx_format
-from sdlora.export.check import pictures
+from sdlora.export.check import in_batches, pictures
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +90,30 @@ def test_what_no_onnx_file_can_hold_is_refused_before_the_work(parts, tmp_path, 
     monkeypatch.setattr("sdlora.export.onnx_graph.onnx_bytes", lambda _: pytest.fail("the graph was made"))
     with pytest.raises(ConfigError, match=r"(?s)weights have [\d,]+ bytes.*at most 1,000.*--to timm"):
         export_onnx(parts, tmp_path / "x")
+
+
+RIDGE = ("sdlora", {"head": "ridge", "layers": "all"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), [*product(["sdlora", "probe"], HEADS.values()), RIDGE])
+def test_the_head_that_predicts_is_in_the_graph_for_any_number_of_images(name, options, tmp_path):
+    parts = taught(name, **options)
+    export_onnx(parts, tmp_path / "x")
+    session = onnxruntime.InferenceSession(tmp_path / "x" / "model.onnx", providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        images = torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(count))
+        expected = parts.method(images).softmax(dim=1).detach().numpy()
+        np.testing.assert_allclose(session.run(None, {"image": images.numpy()})[0], expected, atol=1e-4)
+    stored = {entry.name: entry.dims for entry in onnx.load(tmp_path / "x" / "model.onnx").graph.initializer}
+    assert not [key for key in stored if "within" in key or "gram" in key or "means" in key], "statistics stay at home"
+
+
+@pytest.mark.slow
+def test_large_logits_are_compared_as_finely_as_float32_rounds_them(tmp_path):
+    parts = taught("probe", **HEADS["layers"])
+    parts.method.solved_head.weight *= 1000
+    report = export_onnx(parts, tmp_path / "x")
+    largest = float(in_batches(parts.method, pictures(16)).abs().max())
+    assert report.check.limit == pytest.approx(1e-6 * largest)
+    assert float(np.load(tmp_path / "x" / "check.npz")["limit"]) == report.check.limit

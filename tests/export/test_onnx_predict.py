@@ -117,7 +117,7 @@ def test_it_checks_itself(exported, tmp_path, monkeypatch, capsys):
     stored = dict(np.load(folder / "check.npz"))
     for name in ("model.onnx", "labels.json", "preprocessing.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    np.savez(tmp_path / "check.npz", image=stored["image"], probability=stored["probability"] + 1e-3)
+    np.savez(tmp_path / "check.npz", **{**stored, "probability": stored["probability"] + 1e-3})
     monkeypatch.setattr(onnx_predict, "HERE", tmp_path)
     assert onnx_predict.main(["--check"]) == 1
     assert "NOT as exported" in capsys.readouterr().out

@@ -1,20 +1,24 @@
 import json
 import re
+import subprocess
+import sys
 import warnings
 
 import peft
 import pytest
 import torch
 from backbones.hugging_face_models import CLASSIFIERS
-from export.taught import HOSTILE, small, taught
+from export.taught import HEADS, HOSTILE, small, taught
 from safetensors.torch import load_file
 from torch import nn
 
 from sdlora.adapters.inject import adapters_of
 from sdlora.errors import CheckError, ConfigError
 from sdlora.export import export_peft, peft_format
+from sdlora.export.layers import load_layers
 from sdlora.export.parts import plain_backbone
 from sdlora.export.peft_format import base_snippet, one_pair
+from sdlora.files import tensor_bytes
 from sdlora.methods import METHODS
 
 CASES = [
@@ -49,6 +53,44 @@ def test_peft_gives_the_same_logits_merged_or_not(name, options, tmp_path):
     normalised = parts.backbone.normalise(images())
     torch.testing.assert_close(model(normalised), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(model.merge_and_unload()(normalised), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["sdlora", "lora"])
+@pytest.mark.parametrize("head", ["started", "solved"])
+def test_the_head_that_predicts_is_exported(name, head, tmp_path):
+    parts = taught(name, **HEADS[head])
+    export_peft(parts, tmp_path / "x")
+    model, expected = reload(parts, tmp_path / "x"), parts.method(images())
+    limit = 1e-5 * float(expected.detach().abs().max())
+    torch.testing.assert_close(model(parts.backbone.normalise(images())), expected, atol=limit, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone"),
+    [("sdlora", "untrained_vit"), ("lora", "untrained_vit"), *(("sdlora", x) for x in CLASSIFIERS)],
+)
+def test_several_blocks_are_read_through_peft_merged_or_not(name, backbone, tmp_path):
+    parts = taught(name, backbone=small(backbone), **HEADS["layers"])
+    report = export_peft(parts, tmp_path / "x")
+    assert json.loads((tmp_path / "x" / "adapter_config.json").read_text())["modules_to_save"] is None
+    assert "Merge   model.vit.merge_and_unload()" in report.text()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = peft.PeftModel.from_pretrained(plain_backbone(parts), str(tmp_path / "x"))
+    model, expected = load_layers(tmp_path / "x", adapted), parts.method(images())
+    normalised, limit = parts.backbone.normalise(images()), 1e-5 * float(expected.detach().abs().max())
+    torch.testing.assert_close(model(normalised), expected, atol=limit, rtol=0)
+    model.vit = model.vit.merge_and_unload()
+    torch.testing.assert_close(model(normalised), expected, atol=limit, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("sdlora", 'head = "ridge" cannot become'), ("probe", "no low-rank updates")]
+)
+def test_a_ridge_head_is_refused(name, told, tmp_path):
+    with pytest.raises(ConfigError, match=rf"(?s){told}.*Expected: .*Fix: (sdlora export MODEL )?--to onnx$"):
+        export_peft(taught(name, head="ridge"), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -167,6 +209,9 @@ def test_the_base_is_named_as_it_can_be_had(name, snippet):
     parts = taught()
     parts.backbone.name = name
     assert base_snippet(parts) == snippet
+    parts = taught(**HEADS["layers"])
+    parts.backbone.name = name
+    assert base_snippet(parts) == snippet.replace("=5)", "=0)").replace("with 5 classes", "without a classifier")
 
 
 def test_what_the_card_says_runs(tmp_path, monkeypatch):
@@ -179,3 +224,35 @@ def test_what_the_card_says_runs(tmp_path, monkeypatch):
     torch.testing.assert_close(
         names["model"](parts.backbone.normalise(images())), parts.method(images()), atol=1e-5, rtol=0
     )
+
+
+RUN = """
+import sys
+sys.modules["sdlora"] = None
+import torch
+from safetensors.torch import load_file
+from timm.models.vision_transformer import VisionTransformer
+base = VisionTransformer(img_size=16, patch_size=8, embed_dim=32, depth=2, num_heads=2, num_classes=0)
+base.load_state_dict(load_file("base.safetensors"))
+{snippet}
+stored = load_file("stored.safetensors")
+print(float((model(stored["image"]).detach() - stored["logits"]).abs().max()))
+"""
+
+
+def test_what_the_card_says_of_several_blocks_runs_without_this_package(tmp_path):
+    parts = taught(**HEADS["layers"])
+    parts.backbone.name = "mine"
+    export_peft(parts, tmp_path / "shop-peft")
+    expected = parts.method(images())
+    (tmp_path / "base.safetensors").write_bytes(tensor_bytes(plain_backbone(parts).state_dict()))
+    stored = {"image": parts.backbone.normalise(images()), "logits": expected}
+    (tmp_path / "stored.safetensors").write_bytes(tensor_bytes(stored))
+    (snippet,) = re.findall(
+        "```python\nbase = .*?\n(.*?)```", (tmp_path / "shop-peft" / "README.md").read_text(), re.DOTALL
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", RUN.format(snippet=snippet)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) <= 1e-5 * float(expected.detach().abs().max())

@@ -7,13 +7,14 @@ import pytest
 import teaching
 import timm
 import torch
-from export.taught import HOSTILE, small, taught
+from export.taught import HEADS, HOSTILE, small, taught
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sdlora.backbones.vit import backbone_of
 from sdlora.errors import CheckError, ConfigError
 from sdlora.export import Parts, export_timm, timm_format
+from sdlora.export.layers import load_layers
 from sdlora.methods import METHODS
 
 pytestmark = pytest.mark.slow
@@ -57,10 +58,10 @@ def test_names_and_preprocessing_are_in_timms_configuration(tmp_path):
     assert json.loads((tmp_path / "x" / "config.json").read_text())["architecture"] == "vit_tiny_patch16_224"
 
 
-def _taught_at(side, backbone, classes):
+def _taught_at(side, backbone, classes, **options):
     size, teaching.SIZE = teaching.SIZE, side
     try:
-        return taught("sdlora", len(classes), backbone=backbone, classes=classes)
+        return taught("sdlora", len(classes), backbone=backbone, classes=classes, **options)
     finally:
         teaching.SIZE = size
 
@@ -108,6 +109,49 @@ def test_the_same_shape_with_another_function_fails_its_check(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("name", ["sdlora", "probe"])
+@pytest.mark.parametrize("head", HEADS)
+def test_the_head_that_predicts_is_exported(name, head, tmp_path):
+    parts = taught(name, **HEADS[head])
+    report = export_timm(parts, tmp_path / "shop-timm")
+    model, expected = reload(report), parts.method(images())
+    if head == "layers":
+        assert model.num_classes == 0
+        model = load_layers(report.path, model)
+    limit = 1e-5 * float(expected.detach().abs().max())
+    torch.testing.assert_close(model(parts.backbone.normalise(images())), expected, atol=limit, rtol=0)
+    assert {"head.safetensors", "layer_classifier.py"} <= report.files.keys() or head != "layers"
+    assert ("README.md" in report.next) == (head == "layers")
+
+
+def test_several_blocks_of_a_model_that_timm_names(tmp_path):
+    model = timm.create_model("vit_tiny_patch16_224.augreg_in21k", pretrained=False, img_size=32, depth=1)
+    parts = _taught_at(32, backbone_of(model), ("rose", "weight"), **HEADS["layers"])
+    loaded = reload(export_timm(parts, tmp_path / "x"))
+    assert loaded.num_classes == loaded.pretrained_cfg["num_classes"] == 0
+    assert loaded.pretrained_cfg["label_names"] == ["rose", "weight"]
+
+
+def test_a_spoiled_layer_fails_its_check(tmp_path, monkeypatch):
+    made = timm_format.layer_files
+
+    def spoiled(layers, head):
+        head.bias[0] += 1
+        return made(layers, head)
+
+    monkeypatch.setattr(timm_format, "layer_files", spoiled)
+    with pytest.raises(CheckError, match="the export differs from sdlora"):
+        export_timm(taught("probe", **HEADS["layers"]), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"layers": "all"}])
+def test_a_ridge_head_is_refused(options, tmp_path):
+    with pytest.raises(ConfigError, match=r'(?s)head = "ridge" cannot become.*Fix: sdlora export MODEL --to onnx'):
+        export_timm(taught("sdlora", head="ridge", **options), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("name", ["l2p", "ease", "simplecil", "ranpac"])
 def test_methods_that_do_not_merge_are_refused(name, tmp_path):
     with pytest.raises(ConfigError, match=r"(?s)cannot become a plain model.*Fix: sdlora export MODEL --to onnx"):
@@ -117,6 +161,8 @@ def test_methods_that_do_not_merge_are_refused(name, tmp_path):
 def test_a_model_of_transformers_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"(?s)ViTForImageClassification cannot become.*save_pretrained"):
         export_timm(taught(backbone=small("ViTModel")), tmp_path / "x")
+    with pytest.raises(ConfigError, match=r"(?s)ViTForImageClassification cannot become.*Fix: --to peft or --to onnx$"):
+        export_timm(taught(backbone=small("ViTModel"), **HEADS["layers"]), tmp_path / "x")
 
 
 def test_before_the_first_lesson_there_is_nothing_to_export():
@@ -135,10 +181,13 @@ print(float((model(stored["image"]).detach() - stored["logits"]).abs().max()))
 """
 
 
-@pytest.mark.parametrize("backbone", [pytest.param("untrained_vit", marks=pytest.mark.slow), "glyph_vit"])
-def test_what_the_card_says_runs_without_this_package(backbone, tmp_path):
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [("untrained_vit", "started"), ("untrained_vit", "layers"), ("glyph_vit", "solved"), ("glyph_vit", "layers")],
+)
+def test_what_the_card_says_runs_without_this_package(backbone, head, tmp_path):
     loaded = small(backbone)
-    parts = _taught_at(loaded.image_size, loaded, ("rose", "weight", "head."))
+    parts = _taught_at(loaded.image_size, loaded, ("rose", "weight", "head."), **HEADS[head])
     export_timm(parts, tmp_path / "shop-timm")
     image = images(loaded.image_size)
     stored = {"image": parts.backbone.normalise(image), "logits": parts.method(image)}
@@ -148,7 +197,7 @@ def test_what_the_card_says_runs_without_this_package(backbone, tmp_path):
         [sys.executable, "-c", RUN.format(snippet=snippet)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) <= 1e-5
+    assert float(done.stdout) <= 1e-5 * max(1, float(stored["logits"].detach().abs().max()))
 
 
 def test_the_shipped_backbone_is_not_said_to_have_a_name(tmp_path):

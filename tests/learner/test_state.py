@@ -5,12 +5,15 @@ import sys
 import pytest
 import torch
 from lessons import learner
+from teaching import make_tasks, teach
 
 import sdlora
+from sdlora.backbones.vit import load_backbone
 from sdlora.bundle import BackboneSource, Description, MethodSource, commit_lesson, read_bundle
 from sdlora.engine.checkpoint import stored_state
 from sdlora.errors import BundleError, ConfigError
 from sdlora.learner.state import copy_method, is_named, make_method, predictor_of
+from sdlora.methods import METHODS
 
 
 @pytest.fixture
@@ -128,6 +131,16 @@ def test_a_predictor_shares_all_numbers_and_holds_no_adapters():
     assert not any("lora" in name for name, _ in predictor.named_parameters())
     images = torch.rand(4, 3, 16, 16)
     torch.testing.assert_close(predictor(images), method(images), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("layers", [None, 1, "all"])
+def test_a_predictor_gives_the_same_under_a_solved_head(layers):
+    options = {"head": "discriminant", "layers": layers}
+    method = teach(METHODS.get("sdlora")(load_backbone("untrained_vit"), **options), make_tasks(2, 2)).eval()
+    with torch.no_grad():
+        images = torch.rand(4, 3, 16, 16)
+        expected, found = method(images), predictor_of(method)(images)
+    assert float((found - expected).abs().max() / expected.abs().max()) <= 1e-5
 
 
 def test_a_name_must_lead_to_the_backbone():

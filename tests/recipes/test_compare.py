@@ -103,6 +103,7 @@ def test_the_figure_shows_what_has_all_seeds_and_the_table_everything(compare, t
     monkeypatch.setattr(
         reports, "figure_for_readme", lambda runs, path: drawn.extend(run.path.parent.name for run in runs)
     )
+    monkeypatch.setattr(reports, "figure_across_streams", lambda runs, path: None)
     compare.report(folder)
     assert sorted(drawn) == ["lora", "lora", "sdlora", "sdlora"]
     assert len((folder / "table.md").read_text().splitlines()) == 2 + 4

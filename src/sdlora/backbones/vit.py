@@ -23,6 +23,7 @@ from sdlora.backbones.family import Family
 from sdlora.backbones.glyph_vit import glyph_vit
 from sdlora.backbones.hugging_face import HuggingFaceViT, as_classifier, is_of_transformers, preprocessing
 from sdlora.backbones.hugging_face_cache import PREFIX, read_from_cache
+from sdlora.backbones.layer_classifier import token_statistics
 from sdlora.backbones.timm_vit import TimmViT
 from sdlora.errors import BackboneError, ConfigError, DataError
 from sdlora.randomness import hash_key, permutation
@@ -117,11 +118,10 @@ class Backbone(nn.Module):
         return tuple(range(number))[-(number if count == "all" else count) :]
 
     def layer_features(self, images: Tensor, layers: Sequence[int]) -> Tensor:
-        """Return the class token, and mean and deviation of the patch tokens, that leave some blocks, concatenated.
+        """Return the `token_statistics` of some blocks.
 
-        Tokens pass a layer norm without parameters first, so that no block outweighs another. Where a model has no
-        class token, the mean stands in its place. More than `MOST_FEATURES` are added up in so many groups, each with
-        a random sign of its own (a count sketch): a fixed linear map, which keeps inner products on average.
+        More than `MOST_FEATURES` are added up in so many groups, each with a random sign of its own (a count sketch): a
+        fixed linear map, which keeps inner products on average, so that one layer behind it is one layer before it.
 
         Args:
             images: (N, 3, H, W), float in 0..1.
@@ -130,15 +130,12 @@ class Backbone(nn.Module):
         Returns:
             (N, layer_dim(len(layers))).
         """
-        first = self.family.num_prefix_tokens(self.model)
-        parts: list[Tensor] = []
-        for tokens in self.family.block_tokens(self.model, self._checked(images), layers):
-            tokens = F.layer_norm(tokens.float(), tokens.shape[-1:])
-            patches = tokens[:, first:]
-            mean = patches.mean(dim=1)
-            deviation = (patches - mean[:, None]).square().mean(dim=1).sqrt()
-            parts += [tokens[:, 0] if first else mean, mean, deviation]
-        return sketched(torch.cat(parts, dim=1), MOST_FEATURES)
+        tokens = self.family.block_tokens(self.model, self._checked(images), layers)
+        return sketched(token_statistics(tokens, self.family.num_prefix_tokens(self.model)), MOST_FEATURES)
+
+    def weight_before_sketch(self, weight: Tensor, num_layers: int) -> Tensor:
+        """Return the weight (K, 3 * num_layers * D') on `token_statistics` of a layer on `layer_features`."""
+        return unsketched(weight, STATISTICS * num_layers * self.family.token_dim(self.model))
 
     def normalise_by_(self, mean: Sequence[float], std: Sequence[float]) -> None:
         """Take other statistics than those it was pretrained with, such as 0 and 1 for images that stay in 0..1."""
@@ -175,6 +172,17 @@ def sketched(features: Tensor, width: int) -> Tensor:
     order, signs = _groups(count, width)
     mixed = F.pad(features * signs.to(features), (0, -count % width))[:, order.to(features.device)]
     return mixed.view(len(features), -1, width).sum(dim=1)
+
+
+def unsketched(weight: Tensor, count: int) -> Tensor:
+    """Return the weight (K, count) whose products with features are those of `weight` (K, width) with the sketched."""
+    width = weight.shape[1]
+    if count <= width:
+        return weight
+    order, signs = _groups(count, width)
+    spread = torch.empty_like(weight).new_zeros(len(weight), len(order))
+    spread[:, order.to(weight.device)] = weight.repeat(1, len(order) // width)
+    return spread[:, :count] * signs.to(weight)
 
 
 @lru_cache

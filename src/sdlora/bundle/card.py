@@ -29,7 +29,7 @@ def model_card(config: BundleConfig, former: str = "") -> str:
                 *_measured(config),
                 *_unknown(config),
                 LIMITS,
-                USE + (USE_TIMM if _is_plain_timm(config) else ""),
+                USE + _use_timm(config),
                 _files(config),
                 *([f"{NOTES}\n{notes}"] if notes else []),
             ]
@@ -66,6 +66,11 @@ With timm alone, after `sdlora export FOLDER --to timm`:
 import timm
 model = timm.create_model("local-dir:FOLDER-timm", pretrained=True).eval()
 ```"""
+
+
+USE_TIMM_LAYERS = """
+With timm alone: `sdlora export FOLDER --to timm` writes the backbone and the Python that predicts from several of its
+blocks."""
 
 
 def _front_matter(config: BundleConfig) -> str:
@@ -150,10 +155,13 @@ def _is_timms(config: BundleConfig) -> bool:
     return "." in config.backbone.name and _is_elsewhere(config)
 
 
-def _is_plain_timm(config: BundleConfig) -> bool:
-    """Whether all that was learned folds into a model that timm builds by name."""
-    name = config.method.name
-    return _is_timms(config) and name in METHODS and METHODS.get(name).mergeable
+def _use_timm(config: BundleConfig) -> str:
+    """Return how timm loads the model, if all that was learned folds into one that timm builds by name."""
+    name, options = config.method.name, config.method.options
+    is_plain = name in METHODS and METHODS.get(name).mergeable and options.get("head") != "ridge"
+    if not (_is_timms(config) and is_plain):
+        return ""
+    return USE_TIMM if options.get("layers") is None else USE_TIMM_LAYERS
 
 
 def _code(name: str) -> str:

@@ -31,7 +31,8 @@ def export(console: Console, model: Model, *, to: To, out: Out = None) -> int:
     """Write a model for timm, PEFT or ONNX, and check its answers.
 
     They must be those of sdlora, or the export is called FOLDER.failed. timm: the merged model. peft: a LoRA adapter
-    and the head. onnx: a graph that needs neither PyTorch nor sdlora.
+    and the head. onnx: a graph that needs neither PyTorch nor sdlora. For a head on several blocks, timm and peft get a
+    Python file next to the weights; a ridge head needs onnx.
     """
     if to not in FORMATS:
         raise ConfigError(f'no format "{to}"', expected=f"one of {', '.join(FORMATS)}")

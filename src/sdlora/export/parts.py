@@ -13,6 +13,7 @@ from sdlora.backbones.vit import Backbone
 from sdlora.datasets.base import AugmentOptions
 from sdlora.errors import ConfigError
 from sdlora.methods.base import Method
+from sdlora.methods.linear_classifier import LinearClassifier
 
 if TYPE_CHECKING:
     from sdlora.learner import Learner
@@ -42,6 +43,11 @@ class Parts:
     def backbone(self) -> Backbone:
         """What the method adapts."""
         return self.method.backbone
+
+    @property
+    def layers(self) -> tuple[int, ...] | None:
+        """Indices of the blocks whose tokens predict; None if the feature of the backbone does."""
+        return self.method.feature_layers if isinstance(self.method, LinearClassifier) else None
 
     @property
     def shorter_side(self) -> int:

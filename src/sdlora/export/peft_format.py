@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +28,13 @@ from sdlora.export.check import logits_check
 from sdlora.export.extras import need
 from sdlora.export.folder import claim, finish, mark
 from sdlora.export.latency import latency_ratio
+from sdlora.export.layers import layer_files, layer_snippet, load_layers
 from sdlora.export.parts import Parts, parts_of, plain_backbone
 from sdlora.export.report import Check, ExportReport
 from sdlora.files import json_bytes, tensor_bytes
 from sdlora.methods.base import METHODS
-from sdlora.methods.plain import joined, name_of
+from sdlora.methods.linear_classifier import LinearClassifier
+from sdlora.methods.plain import is_plain, name_of, predicting_layer
 
 if TYPE_CHECKING:
     from sdlora.learner import Learner
@@ -67,16 +69,23 @@ def export_peft(taught: Learner | Parts, folder: str | Path) -> ExportReport:
     }
     base = base_snippet(parts)
     use = f'{base}\nfrom peft import PeftModel\nmodel = PeftModel.from_pretrained(base, "{path.name}").eval()'
-    files["README.md"] = export_card(parts, "peft", f"```python\n{use}\n```\n{_HINTS}", files)
+    if parts.layers:
+        files |= layer_files(parts.layers, predicting_layer(cast(LinearClassifier, parts.method)))
+        use = f"{use}\n{layer_snippet(path.name)}"
+    peft_model = "model.vit" if parts.layers else "model"
+    files["README.md"] = export_card(parts, "peft", f"```python\n{use}\n```\n{_HINTS.format(peft_model)}", files)
     timed: list[float] = []
 
     def check(made: Path) -> Check:
         fresh = plain_backbone(parts)
-        parts.backbone.family.set_head(fresh, nn.Linear(parts.backbone.feature_dim, len(parts.classes)), parts.classes)
+        if not parts.layers:
+            blank = nn.Linear(parts.backbone.feature_dim, len(parts.classes))
+            parts.backbone.family.set_head(fresh, blank, parts.classes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # what PEFT asks of a model of transformers is being renamed
-            loaded = peft.PeftModel.from_pretrained(fresh, str(made)).eval()
-        _same_keys(tensors, peft.get_peft_model_state_dict(loaded, save_embedding_layers=False))
+            adapted = peft.PeftModel.from_pretrained(fresh, str(made)).eval()
+        _same_keys(tensors, peft.get_peft_model_state_dict(adapted, save_embedding_layers=False))
+        loaded = load_layers(made, adapted) if parts.layers else adapted
         timed.append(latency_ratio(parts, lambda images: _logits(loaded(parts.backbone.normalise(images)))))
         return logits_check(
             parts, lambda images: _logits(loaded(images)), against=f"peft {peft.__version__}", limit=LIMIT
@@ -91,31 +100,35 @@ def export_peft(taught: Learner | Parts, folder: str | Path) -> ExportReport:
         lines=(
             f"Base    {next(line for line in base.splitlines() if line.startswith('base = '))}",
             f"Output  logits, float32 (N, {len(parts.classes)}); column i is entry i of labels.json",
-            "Merge   model.merge_and_unload() folds it into the weights: as fast as the plain backbone",
+            f"Merge   {peft_model}.merge_and_unload() folds it into the weights: as fast as the plain backbone",
         ),
         next_step=f'peft.PeftModel.from_pretrained(base, "{path.name}"), see {path.name}/README.md',
     )
 
 
 _HINTS = """
-The model takes images normalised as the backbone wants them. `model.merge_and_unload()` folds the adapter into the
+The model takes images normalised as the backbone wants them. `{0} = {0}.merge_and_unload()` folds the adapter into the
 weights, so that it costs no time.
 """
 
 
 def adapter_tensors(parts: Parts) -> dict[str, Tensor]:
-    """Return the tensors of a PEFT adapter: A and B of every layer that learned something, weight and bias of the head.
+    """Return the tensors of a PEFT adapter: A and B of every layer that learned something, and the head.
+
+    The head is not among them where it sees several blocks, for no module of the backbone has its shape.
 
     Raises:
-        ConfigError: If what the method learned is no low-rank update of layers, or it learned nothing.
+        ConfigError: If what the method learned is no low-rank update of layers, its head is not linear, or it learned
+            nothing.
     """
-    adapters = adapters_of(parts.backbone.model)
-    if not parts.method.mergeable or not adapters:
+    adapters, method = adapters_of(parts.backbone.model), parts.method
+    if not (isinstance(method, LinearClassifier) and method.mergeable and adapters):
         raise ConfigError(
-            f"{name_of(parts.method)} learns no low-rank updates: it trains {parts.method.facts.trains}",
+            f"{name_of(method)} learns no low-rank updates: it trains {method.facts.trains}",
             expected=f"a model taught with {', '.join(_able())}",
-            fix="--to timm or --to onnx" if parts.method.mergeable else "--to onnx",
+            fix="--to timm or --to onnx" if is_plain(method) else "--to onnx",
         )
+    head = predicting_layer(method)
     tensors: dict[str, Tensor] = {}
     for name, adapter in adapters.items():
         A, B = one_pair(adapter)
@@ -123,10 +136,10 @@ def adapter_tensors(parts: Parts) -> dict[str, Tensor]:
             tensors[f"{ROOT}{name}.lora_A.weight"], tensors[f"{ROOT}{name}.lora_B.weight"] = A, B
     if not tensors:
         raise ConfigError("no layer learned anything, so there is no adapter", fix="--to timm or --to onnx")
-    head: Any = parts.method
-    layer = joined(head.head)
+    if parts.layers:
+        return tensors
     place = f"{ROOT}{parts.backbone.family.head_name}"
-    return {**tensors, f"{place}.weight": layer.weight.detach(), f"{place}.bias": layer.bias.detach()}
+    return {**tensors, f"{place}.weight": head.weight.detach(), f"{place}.bias": head.bias.detach()}
 
 
 @torch.no_grad()
@@ -144,8 +157,8 @@ def one_pair(adapter: LinearAdapter) -> tuple[Tensor, Tensor]:
 
 
 def base_snippet(parts: Parts) -> str:
-    """Return Python that makes ``base``, the model that the adapter belongs to, with room for the classes."""
-    name, count = parts.backbone.name, len(parts.classes)
+    """Return Python that makes ``base``, the model that the adapter belongs to, with room for the classes if any."""
+    name, count = parts.backbone.name, 0 if parts.layers else len(parts.classes)
     if name in (SHIPPED, UNTRAINED):
         return (
             "from sdlora.backbones.vit import load_backbone\n"
@@ -158,7 +171,8 @@ def base_snippet(parts: Parts) -> str:
         return f'from transformers import {kind}\nbase = {kind}.from_pretrained("{repo}"{pinned}, num_labels={count})'
     if "." in name:
         return f'import timm\nbase = timm.create_model("{name}", pretrained=True, num_classes={count})'
-    return f"base = ...  # the {type(parts.backbone.model).__name__} that was given to sdlora, with {count} classes"
+    given = f"the {type(parts.backbone.model).__name__} that was given to sdlora"
+    return f"base = ...  # {given}, {f'with {count} classes' if count else 'without a classifier'}"
 
 
 def _configuration(parts: Parts, tensors: dict[str, Tensor]) -> bytes:
@@ -175,7 +189,7 @@ def _configuration(parts: Parts, tensors: dict[str, Tensor]) -> bytes:
         target_modules=sorted(ranks),
         rank_pattern=others,
         alpha_pattern=others,
-        modules_to_save=[parts.backbone.family.head_name],
+        modules_to_save=None if parts.layers else [parts.backbone.family.head_name],
         base_model_name_or_path=_on_the_hub(parts.backbone.name),
         inference_mode=True,
     )

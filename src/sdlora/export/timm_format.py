@@ -1,7 +1,8 @@
 """Export to timm: the merged model as timm saves one, with its head and the names of its classes.
 
 What timm can build by name loads with ``timm.create_model("local-dir:FOLDER", pretrained=True)``. The shipped backbone
-has a stem of convolutions that no name of timm stands for: there the folder holds the Python that builds it.
+has a stem of convolutions that no name of timm stands for: there the folder holds the Python that builds it. A model
+that predicts from several blocks is a `LayerClassifier` around timm's: there the folder holds the Python of that.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sdlora.backbones import glyph_vit
+from sdlora.backbones.layer_classifier import LayerClassifier
 from sdlora.bundle.history import MARK
 from sdlora.errors import ConfigError
 from sdlora.export.card import export_card
 from sdlora.export.check import logits_check
 from sdlora.export.folder import claim, finish, mark
 from sdlora.export.latency import latency_ratio
+from sdlora.export.layers import layer_files, layer_snippet, load_layers
 from sdlora.export.parts import Parts, parts_of
 from sdlora.export.report import Check, ExportReport
 from sdlora.files import json_bytes, parse_tensors, tensor_bytes
@@ -51,21 +54,33 @@ def export_timm(taught: Learner | Parts, folder: str | Path) -> ExportReport:
     parts, path = parts_of(taught), Path(folder)
     claim(path)
     model = plain_model(parts.method, parts.classes)
-    if not isinstance(model, VisionTransformer):
+    has_layers = isinstance(model, LayerClassifier)
+    vit = model.vit if isinstance(model, LayerClassifier) else model
+    if not isinstance(vit, VisionTransformer):
+        itself = "" if has_layers else "; Learner.merge().save_pretrained(FOLDER) writes a model of transformers"
         raise ConfigError(
-            f"a {type(model).__name__} cannot become a model of timm",
+            f"a {type(vit).__name__} cannot become a model of timm",
             expected="a backbone of timm",
-            fix="--to peft or --to onnx; Learner.merge().save_pretrained(FOLDER) writes a model of transformers",
+            fix=f"--to peft or --to onnx{itself}",
         )
-    by_name = not isinstance(model.patch_embed, glyph_vit.ConvStem)
-    files, use = _named(parts, model, path.name) if by_name else _with_stem(parts, model, path.name)
+    by_name = not isinstance(vit.patch_embed, glyph_vit.ConvStem)
+    files, use = _named(parts, vit, path.name) if by_name else _with_stem(parts, vit, path.name)
+    if isinstance(model, LayerClassifier):
+        files |= layer_files(tuple(model.layers), model.head)
+        use = f"{use}\n{layer_snippet(path.name)}"
     files |= {"labels.json": json_bytes(list(parts.classes)), MARK: mark(parts, "timm")}
     files["README.md"] = export_card(parts, "timm", f"```python\n{use}\n```\n{_EYES}", files)
     mean, std = parts.backbone.statistics()
     side = parts.backbone.image_size
 
     def check(made: Path) -> Check:
-        loaded = timm.create_model(f"local-dir:{made}", pretrained=True) if by_name else _load_with_stem(made, parts)
+        loaded: nn.Module = (
+            timm.create_model(f"local-dir:{made}", pretrained=True)
+            if by_name
+            else _load_with_stem(made, vit.num_classes)
+        )
+        if has_layers:
+            loaded = load_layers(made, loaded)
         return logits_check(parts, loaded.eval(), against=f"timm {timm.__version__}", limit=LIMIT)
 
     return finish(
@@ -79,7 +94,9 @@ def export_timm(taught: Learner | Parts, folder: str | Path) -> ExportReport:
             f"mean {_plain(mean)}, std {_plain(std)}",
             f"Output  logits, float32 (N, {len(parts.classes)}); column i is entry i of labels.json",
         ),
-        next_step=f'timm.create_model("local-dir:{path.name}", pretrained=True)'
+        next_step=f"see {path.name}/README.md: a classifier of timm's own sees only the last block"
+        if has_layers
+        else f'timm.create_model("local-dir:{path.name}", pretrained=True)'
         if by_name
         else f"see {path.name}/README.md: timm has no name for this backbone's stem",
     )
@@ -177,16 +194,16 @@ def _with_stem(parts: Parts, model: VisionTransformer, name: str) -> tuple[dict[
             "from safetensors.torch import load_file",
             f'sys.path.insert(0, "{name}")',
             "from glyph_vit import glyph_vit  # timm has no name for this stem of convolutions",
-            f"model = glyph_vit(num_classes={len(parts.classes)}).eval()",
+            f"model = glyph_vit(num_classes={model.num_classes}).eval()",
             f'model.load_state_dict(load_file("{name}/model.safetensors"))',
         ]
     )
     return files, use
 
 
-def _load_with_stem(folder: Path, parts: Parts) -> nn.Module:
+def _load_with_stem(folder: Path, num_classes: int) -> nn.Module:
     """Do what the card says; the Python in the folder is a copy of the module that is used here."""
-    model = glyph_vit.glyph_vit(num_classes=len(parts.classes))
+    model = glyph_vit.glyph_vit(num_classes=num_classes)
     model.load_state_dict(parse_tensors((folder / "model.safetensors").read_bytes()), strict=True)
     return model
 

@@ -38,6 +38,9 @@ SHRINKAGE = (0.01, 0.03, 0.1, 0.3, 0.6)
 MOST_LEFT_OUT = 1024
 """Images of a task, at most, that are left out one at a time to choose the shrinkage."""
 
+EXACT_WIDTH = 1024
+"""Features, at most, for which images are left out in float64."""
+
 CAUTION = 3.0
 """Images that the scale of earlier tasks counts for, when a task's own images choose the next one."""
 
@@ -320,10 +323,11 @@ def left_out_distances(
         part: p, what one image's outer product is multiplied by in Sigma.
 
     Returns:
-        (N, K), squared, float64.
+        (N, K), squared; float64 where D is at most `EXACT_WIDTH`, for beyond it half the time counts more.
     """
-    features, means, counts = features.double(), means.double(), counts.double()
-    lower = torch.linalg.cholesky(sigma.double())
+    exact = torch.float64 if features.shape[1] <= EXACT_WIDTH else torch.float32
+    features, means, counts = features.to(exact), means.to(exact), counts.to(exact)
+    lower = torch.linalg.cholesky(sigma.to(exact))
     z, m = (torch.linalg.solve_triangular(lower, rows.T, upper=False).T for rows in (features, means))
     e, r = z - m[labels], counts[labels] / (counts[labels] - 1)
     length = e.square().sum(dim=1)

@@ -37,6 +37,13 @@ class Entry:
         return self.runs[0].method
 
     @property
+    def name(self) -> str:
+        """A short name for figures: that of the recipe where all runs have the same, else the label."""
+        names = {run.recipe_name for run in self.runs}
+        name = names.pop() if len(names) == 1 else None
+        return printable(name) if name else self.label
+
+    @property
     def is_joint(self) -> bool:
         """Whether it trains all tasks at once: an upper bound outside the ranking."""
         return self.runs[0].is_joint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,13 @@ def figure_for_readme(runs: Sequence[Run], path: str | Path) -> Path:
         )
     series = accuracy_series(comparisons[0], page_looks(comparisons))
     num_tasks = len(comparisons[0].task_sizes)
+    names = {entry.label: entry.name for entry in comparisons[0].entries}
     return draw_picture(
-        path, (8.0, 4.2), lambda figure: _draw(figure.add_axes((0.07, 0.14, 0.7, 0.76)), series, num_tasks)
+        path, (8.0, 4.2), lambda figure: _draw(figure.add_axes((0.07, 0.14, 0.65, 0.76)), series, names, num_tasks)
     )
 
 
-def _draw(axes: Axes, series: Sequence[Series], num_tasks: int) -> None:
+def _draw(axes: Axes, series: Sequence[Series], names: Mapping[str, str], num_tasks: int) -> None:
     axes.set_title("accuracy on all classes seen so far, %", loc="left", fontsize=11, color=SOFT, pad=12)
     axes.set_xlabel("after task", loc="right", color=SOFT)
     axes.spines[:].set_visible(False)
@@ -67,7 +68,7 @@ def _draw(axes: Axes, series: Sequence[Series], num_tasks: int) -> None:
     beside = axes.get_yaxis_transform()  # x in widths of the axes, y in percent
     for one, place in zip(series, places, strict=True):
         axes.plot([1.025], [place], transform=beside, clip_on=False, linestyle="", **_marker(one))
-        label = f"{cut(one.label, 14)} {one.values[-1]:.1f}"
+        label = f"{cut(names[one.label], 20)} {one.values[-1]:.1f}"
         axes.text(1.045, place, label, transform=beside, va="center_baseline", color=INK, parse_math=False)
 
 

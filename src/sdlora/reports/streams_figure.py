@@ -16,7 +16,7 @@ from sdlora.reports.picture import GRID, INK, SOFT, draw_picture
 from sdlora.reports.runs import Run
 
 _OURS = "#0B62B5"
-_LEFT, _RIGHT, _TOP, _GAP = 0.14, 0.97, 0.88, 0.04  # of the figure's width and height
+_LEFT, _RIGHT, _TOP, _GAP = 0.22, 0.97, 0.88, 0.04  # of the figure's width and height
 
 
 def figure_across_streams(runs: Sequence[Run], path: str | Path) -> Path:
@@ -39,7 +39,7 @@ def figure_across_streams(runs: Sequence[Run], path: str | Path) -> Path:
     found: dict[str, list[float]] = {}
     for panel in panels:
         for entry in panel.ranked:
-            found.setdefault(entry.label, []).append(entry.mean(acc))
+            found.setdefault(entry.name, []).append(entry.mean(acc))
     labels = sorted(found, key=lambda label: sum(found[label]) / len(found[label]))  # the best ends on top
     return draw_picture(path, (8.0, 1.0 + 0.3 * len(labels)), lambda figure: _draw(figure, panels, labels))
 
@@ -59,7 +59,7 @@ def _draw(figure: Figure, panels: Sequence[Comparison], labels: Sequence[str]) -
         axes.set_ylim(-0.7, len(labels) - 0.3)
         axes.set_yticks(range(len(labels)), labels if index == 0 else [""] * len(labels), color=INK)
         for entry in panel.ranked:
-            _draw_entry(axes, entry, labels.index(entry.label))
+            _draw_entry(axes, entry, labels.index(entry.name))
         for entry in joint:
             axes.axvline(100 * entry.mean(acc), color=SOFT, linestyle=":", linewidth=1.2)
     note = "Acc, %, mean and deviation over seeds" + ("; dotted: joint training" if joint else "")
