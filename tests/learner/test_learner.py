@@ -319,11 +319,12 @@ def test_c5_the_later_of_two_writers_gets_a_conflict(tmp_path):
 
 
 def test_merging_gives_a_plain_model_with_names(tmp_path):
-    made = taught("sdlora")
-    model = made.merge()
+    made = learner("sdlora", (0, 1, 2), (3, 4), layers=None)
     images = torch.from_numpy(everything()).permute(0, 3, 1, 2).float() / 255
-    shares = model(made.backbone.normalise(images)).softmax(1)
-    torch.testing.assert_close(shares, torch.from_numpy(made.predict_proba(everything())), atol=1e-6, rtol=0)
+    for each in (taught("sdlora"), made):
+        model = each.merge()
+        shares = model(each.backbone.normalise(images)).softmax(1)
+        torch.testing.assert_close(shares, torch.from_numpy(each.predict_proba(everything())), atol=1e-5, rtol=0)
     assert model.pretrained_cfg["label_names"] == list(made.classes)
     assert not any("sdlora" in type(module).__module__ for module in model.modules())
     with pytest.raises(ConfigError, match="cannot become a plain model"):

@@ -183,7 +183,7 @@ def test_it_is_exported(tmp_path):
 def test_an_adapter_of_peft_finds_its_base_in_the_bundle(tmp_path):
     """As docs/export.md says."""
     peft = pytest.importorskip("peft")
-    made = taught(own_vit(), "sdlora")
+    made = taught(own_vit(), "sdlora", layers=None)
     made.save(tmp_path / "m")
     assert export_peft(load(tmp_path / "m"), tmp_path / "peft").check.passed
     bundle = read_bundle(tmp_path / "m")
@@ -192,7 +192,7 @@ def test_an_adapter_of_peft_finds_its_base_in_the_bundle(tmp_path):
     model = peft.PeftModel.from_pretrained(base, str(tmp_path / "peft")).eval()
     images = torch.rand(4, 3, 16, 16)
     found, expected = model(made.backbone.normalise(images)), made.method(images)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def hooked():

@@ -30,7 +30,11 @@ VARIANTS: dict[str, list[dict[str, object]]] = {
         {"head": "ridge", "layers": 1},
     ],
     "lora": [{"head_init": "discriminant"}, {"head": "discriminant", "layers": "all"}, {"head": "ridge"}],
-    "probe": [{"head_init": "discriminant"}, {"head": "discriminant"}, {"head": "discriminant", "layers": "all"}],
+    "probe": [
+        {"head_init": "discriminant"},
+        {"head": "discriminant"},
+        {"head": "discriminant", "layers": "all", "max_features": 50},
+    ],
     "inflora": [
         {"num_tasks": 3},
         {"energy": "second"},

@@ -36,7 +36,7 @@ STATISTICS = 3
 """Class token, mean and deviation of the patch tokens: what `Backbone.layer_features` takes from a block."""
 
 MOST_FEATURES = 4096
-"""Of `Backbone.layer_features`."""
+"""Of `Backbone.layer_features`, at most."""
 
 
 class Backbone(nn.Module):
@@ -102,9 +102,9 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.family.features(self.model, self._checked(images))
 
-    def layer_dim(self, num_layers: int) -> int:
+    def layer_dim(self, num_layers: int, most: int = MOST_FEATURES) -> int:
         """Return the width of `layer_features` of so many blocks."""
-        return min(STATISTICS * num_layers * self.family.token_dim(self.model), MOST_FEATURES)
+        return min(STATISTICS * num_layers * self.family.token_dim(self.model), most)
 
     def last_blocks(self, count: int | Literal["all"]) -> tuple[int, ...]:
         """Return the indices of the last `count` blocks, in order.
@@ -117,21 +117,22 @@ class Backbone(nn.Module):
             raise ConfigError(f"layers = {count}", expected=f'1 to {number}, the blocks of {self.name}, or "all"')
         return tuple(range(number))[-(number if count == "all" else count) :]
 
-    def layer_features(self, images: Tensor, layers: Sequence[int]) -> Tensor:
+    def layer_features(self, images: Tensor, layers: Sequence[int], most: int = MOST_FEATURES) -> Tensor:
         """Return the `token_statistics` of some blocks.
 
-        More than `MOST_FEATURES` are added up in so many groups, each with a random sign of its own (a count sketch): a
+        More than `most` are added up in so many groups, each with a random sign of its own (a count sketch): a
         fixed linear map, which keeps inner products on average, so that one layer behind it is one layer before it.
 
         Args:
             images: (N, 3, H, W), float in 0..1.
             layers: Indices of blocks, from 0, ascending.
+            most: Width of what is returned, at most.
 
         Returns:
-            (N, layer_dim(len(layers))).
+            (N, layer_dim(len(layers), most)).
         """
         tokens = self.family.block_tokens(self.model, self._checked(images), layers)
-        return sketched(token_statistics(tokens, self.family.num_prefix_tokens(self.model)), MOST_FEATURES)
+        return sketched(token_statistics(tokens, self.family.num_prefix_tokens(self.model)), most)
 
     def weight_before_sketch(self, weight: Tensor, num_layers: int) -> Tensor:
         """Return the weight (K, 3 * num_layers * D') on `token_statistics` of a layer on `layer_features`."""

@@ -26,7 +26,7 @@ FOR_LETTERS = ("glyphs100_10",)
 FOR_PHOTOS = ("reproduce/imagenet_r_10", "paper/imagenet_r_10", "glyphs100_10")
 """Folders of recipes, the first that has one for the method counts."""
 
-HEAD, LAYERS, ADAPT_TASKS = "discriminant", "all", 1
+HEAD, LAYERS, MAX_FEATURES, ADAPT_TASKS = "discriminant", "all", 2048, 1
 """Options of a method whose head can be solved, unless they are given (docs/lab_log.md, "Lessons with the discriminant
 head"): it is solved, on features of all blocks, and only the first lesson changes the features."""
 
@@ -43,13 +43,15 @@ def method_options(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not has_heads(METHODS.get(method)):
         return dict(given)
-    arguments = inspect.signature(METHODS.get(method)).parameters
     usual: dict[str, Any] = {"head": HEAD}
     if given.get("head", HEAD) != "linear":
-        others = {"layers": LAYERS, "adapt_tasks": ADAPT_TASKS}
-        usual |= {
-            name: value for name, value in others.items() if name in arguments and arguments[name].default is None
-        }
+        known = inspect.signature(METHODS.get(method)).parameters
+        if "max_features" in known:  # `layers` is another thing where it is not
+            usual["layers"] = LAYERS
+        if "max_features" in known and given.get("layers", LAYERS) is not None:
+            usual["max_features"] = MAX_FEATURES
+        if "adapt_tasks" in known:
+            usual["adapt_tasks"] = ADAPT_TASKS
     return {**usual, **given}
 
 

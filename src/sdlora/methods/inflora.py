@@ -11,7 +11,7 @@ from sdlora.adapters import inject
 from sdlora.adapters.moments import input_moments
 from sdlora.adapters.subspace import Energy, Subspace
 from sdlora.adapters.subspace_lora import SubspaceLoRALinear
-from sdlora.backbones.vit import Backbone
+from sdlora.backbones.vit import MOST_FEATURES, Backbone
 from sdlora.errors import ConfigError
 from sdlora.methods.base import METHODS, Facts, Origin
 from sdlora.methods.linear_classifier import HeadInit, HeadKind, Layers, LinearClassifier
@@ -43,6 +43,7 @@ class InfLoRA(LinearClassifier):
         head_init: How a new block of the linear head starts.
         head_lr_scale: Multiplies the learning rate of the linear head.
         layers: Features of a head that is solved.
+        max_features: Their width at most.
         adapt_tasks: Number of tasks on which anything is trained.
 
     Source:
@@ -77,6 +78,7 @@ class InfLoRA(LinearClassifier):
         head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
         layers: Layers = None,
+        max_features: int = MOST_FEATURES,
         adapt_tasks: int | None = None,
     ) -> None:
         super().__init__(
@@ -85,6 +87,7 @@ class InfLoRA(LinearClassifier):
             head_init=head_init,
             head_lr_scale=head_lr_scale,
             layers=layers,
+            max_features=max_features,
             adapt_tasks=adapt_tasks,
         )
         if not 0 < threshold < 1:

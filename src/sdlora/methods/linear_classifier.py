@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from sdlora.backbones.vit import Backbone
+from sdlora.backbones.vit import MOST_FEATURES, Backbone
 from sdlora.errors import ConfigError
 from sdlora.heads import LinearHead
 from sdlora.heads.discriminant import TURNS, DiscriminantHead, start
@@ -38,11 +38,13 @@ class LinearClassifier(Method):
         head_lr_scale: Multiplies the learning rate of the linear head.
         layers: Features of the head that is solved: what `Backbone.layer_features` takes from the tokens of this many
             last blocks, or of ``"all"``; None for the feature that the linear head sees.
+        max_features: Width of these features at most, see `Backbone.layer_features`. What the head keeps grows with its
+            square, and the time to solve it with its cube.
         adapt_tasks: Number of tasks, from the first, on which anything is trained; None for all. For heads that are
             solved alone. A task of one class then trains nothing whatever its number: its cross-entropy is constant.
 
     Raises:
-        ConfigError: If `layers` or `adapt_tasks` are given for a head that is trained, or cannot be.
+        ConfigError: If `layers` or `adapt_tasks` are given for a head that is trained, or a value cannot be.
     """
 
     def __init__(
@@ -53,12 +55,16 @@ class LinearClassifier(Method):
         head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
         layers: Layers = None,
+        max_features: int = MOST_FEATURES,
         adapt_tasks: int | None = None,
     ) -> None:
         super().__init__(backbone)
         _check(head, head_init, layers, adapt_tasks)
+        if not 1 <= max_features <= MOST_FEATURES:
+            raise ConfigError(f"max_features = {max_features}", expected=f"1 to {MOST_FEATURES:,}")
         self.head = LinearHead(backbone.feature_dim, init="default" if head_init == "discriminant" else head_init)
         self.head_init, self.head_lr_scale = head_init, head_lr_scale
+        self.max_features = max_features
         self.feature_layers = None if layers is None else backbone.last_blocks(layers)
         self.adapt_tasks, self.is_adapting = adapt_tasks, True
         self.solved_head: DiscriminantHead | RandomProjectionHead | None = None
@@ -77,7 +83,7 @@ class LinearClassifier(Method):
     def _make_head(self, kind: HeadKind) -> DiscriminantHead | RandomProjectionHead:
         width, device = self.backbone.feature_dim, self.backbone.mean.device
         if self.feature_layers is not None:
-            width = self.backbone.layer_dim(len(self.feature_layers))
+            width = self.backbone.layer_dim(len(self.feature_layers), self.max_features)
         if kind == "discriminant":
             return DiscriminantHead(width, device=device)
         return RandomProjectionHead(width, projection_width(self.backbone.feature_dim, None), device=device)
@@ -186,7 +192,7 @@ class LinearClassifier(Method):
         return (
             self.features(images)
             if self.feature_layers is None
-            else self.backbone.layer_features(images, self.feature_layers)
+            else self.backbone.layer_features(images, self.feature_layers, self.max_features)
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from sdlora.adapters import LoRALinear, inject
-from sdlora.backbones.vit import Backbone
+from sdlora.backbones.vit import MOST_FEATURES, Backbone
 from sdlora.methods.base import METHODS, Facts
 from sdlora.methods.linear_classifier import HeadInit, HeadKind, Layers, LinearClassifier
 
@@ -28,6 +28,7 @@ class LoRA(LinearClassifier):
         head_init: How a new block of the linear head starts.
         head_lr_scale: Multiplies the learning rate of the linear head.
         layers: Features of a head that is solved.
+        max_features: Their width at most.
         adapt_tasks: Number of tasks on which anything is trained.
     """
 
@@ -51,6 +52,7 @@ class LoRA(LinearClassifier):
         head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
         layers: Layers = None,
+        max_features: int = MOST_FEATURES,
         adapt_tasks: int | None = None,
     ) -> None:
         super().__init__(
@@ -59,6 +61,7 @@ class LoRA(LinearClassifier):
             head_init=head_init,
             head_lr_scale=head_lr_scale,
             layers=layers,
+            max_features=max_features,
             adapt_tasks=adapt_tasks,
         )
         adapters = inject(

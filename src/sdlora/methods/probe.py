@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from sdlora.backbones.vit import Backbone
+from sdlora.backbones.vit import MOST_FEATURES, Backbone
 from sdlora.methods.base import METHODS, Facts
 from sdlora.methods.linear_classifier import HeadInit, HeadKind, Layers, LinearClassifier
 
@@ -21,6 +21,7 @@ class Probe(LinearClassifier):
         head_init: How a new block of the linear head starts.
         head_lr_scale: Multiplies the learning rate of the linear head.
         layers: Features of a head that is solved.
+        max_features: Their width at most.
     """
 
     facts: Facts = Facts(
@@ -40,6 +41,7 @@ class Probe(LinearClassifier):
         head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
         layers: Layers = None,
+        max_features: int = MOST_FEATURES,
     ) -> None:
         super().__init__(
             backbone,
@@ -47,6 +49,7 @@ class Probe(LinearClassifier):
             head_init=head_init,
             head_lr_scale=head_lr_scale,
             layers=layers,
+            max_features=max_features,
             adapt_tasks=None if head == "linear" else 0,  # nothing that is trained would predict
         )
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from sdlora.adapters import PRESETS, RankSchedule, SDLoRAAdapters
-from sdlora.backbones.vit import Backbone
+from sdlora.backbones.vit import MOST_FEATURES, Backbone
 from sdlora.methods.base import METHODS, Facts
 from sdlora.methods.linear_classifier import HeadInit, HeadKind, Layers, LinearClassifier
 from sdlora.task import Task, TaskData
@@ -38,6 +38,7 @@ class SDLoRA(LinearClassifier):
         head_init: How a new block of the linear head starts.
         head_lr_scale: Multiplies the learning rate of the linear head.
         layers: Features of a head that is solved.
+        max_features: Their width at most.
         adapt_tasks: Number of tasks on which anything is trained.
 
     Source:
@@ -67,6 +68,7 @@ class SDLoRA(LinearClassifier):
         head_init: HeadInit = "default",
         head_lr_scale: float = 1.0,
         layers: Layers = None,
+        max_features: int = MOST_FEATURES,
         adapt_tasks: int | None = None,
     ) -> None:
         super().__init__(
@@ -75,6 +77,7 @@ class SDLoRA(LinearClassifier):
             head_init=head_init,
             head_lr_scale=head_lr_scale,
             layers=layers,
+            max_features=max_features,
             adapt_tasks=adapt_tasks,
         )
         self.adapters = SDLoRAAdapters(
