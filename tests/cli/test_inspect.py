@@ -12,7 +12,7 @@ from sdlora.learner import Learner
 def taught(tmp_path_factory):
     """A model whose method has ranks and magnitudes."""
     root = tmp_path_factory.mktemp("taught")
-    learner = Learner(method="sdlora", rank=2, device="cpu")
+    learner = Learner(method="sdlora", rank=2, layers=None, adapt_tasks=None, device="cpu")
     for name, classes in (("spring", (*SPRING, "orchid")), ("autumn", AUTUMN)):
         learner.learn(write_pictures(root / name, dict.fromkeys(classes, 5)), epochs=1)
     learner.save(root / "shop")
@@ -60,7 +60,7 @@ def test_json_is_config_with_sizes_and_checks(sdlora, taught, monkeypatch):
     document = sdlora("inspect", "shop", "--json").json
     assert list(document) == [
         "model", "version", "is_whole", "num_seen", "num_tasks", "backbone_parameters", "learned_bytes", "magnitudes",
-        "ranks", "config",
+        "ranks", "advice", "config",
     ]  # fmt: skip
     assert document["config"] == json.loads(Path("shop/config.json").read_text())
     assert document["ranks"] == [2.0, 2.0]

@@ -76,7 +76,7 @@ def test_inspect(sdlora, shop):
 
 def test_learn(sdlora, shop):
     shutil.copytree("test/rose", "again/rose")
-    words = ["learn", "new", "spring", "--method", "simplecil", "--json"]
+    words = ["learn", "new", "spring", "--json"]
     first = sdlora(*words).json
     check("learn", first, sdlora("learn", "new", "autumn", "--retest", "again", "--json").json)
 

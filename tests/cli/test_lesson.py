@@ -37,7 +37,7 @@ def test_an_estimate_is_a_round_number(seconds, text):
 
 
 def test_held_out_accuracy_stands_beside_the_loss(tmp_path, capsys):
-    made = learner()
+    made = learner("sdlora", head="linear")
     with LessonProgress(Console(), Path("shop"), made) as progress:
         made.learn(write_stripes(tmp_path / "data", (0, 1)), epochs=2, progress=progress)
     last = capsys.readouterr().err.splitlines()[-1]

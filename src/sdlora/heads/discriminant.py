@@ -41,9 +41,6 @@ MOST_LEFT_OUT = 1024
 EXACT_WIDTH = 1024
 """Features, at most, for which images are left out in float64."""
 
-CAUTION = 3.0
-"""Images that the scale of earlier tasks counts for, when a task's own images choose the next one."""
-
 WIDEST, CLOSE, GOLDEN = 4.0, 0.02, (math.sqrt(5) - 1) / 2
 """How far the logarithm of the scale may move in a task, how exactly it is found, and the ratio of the search."""
 
@@ -130,8 +127,8 @@ class DiscriminantHead(nn.Module):
     cross-entropy among its own classes change in tau (L, l) on its features. The share of shrinkage is the one with the
     most hits when images are left out one at a time, summed over tasks so far, so that a lesson of few images does not
     decide alone. The scale s makes probabilities agree with how often they are right, and never changes which class is
-    likeliest: it is the one under which the newest images, left out one at a time, are likeliest, see `fitted_scale`.
-    Classes may come again: their sums grow.
+    likeliest: it is the one under which the newest images, left out one at a time, are likeliest, see `fitted_scale`;
+    where they are of few classes among many, it moves less. Classes may come again: their sums grow.
 
     Where a task changes the features, the sums follow. `watch` is told the features X' (M, D) of some of its images
     before training, `fit` knows X of the same images after it, and
@@ -257,7 +254,8 @@ class DiscriminantHead(nn.Module):
         if not len(labels):
             return
         freedom = max(self._freedom(), 1.0)
-        scales = []
+        older = int((self.counts > 0).sum()) / len(torch.unique(labels)) - 1  # classes, in times of those of the images
+        caution, scales = 1 + len(labels) * max(0.0, older - 1), []
         for index, share in enumerate(SHRINKAGE):
             distances = left_out_distances(
                 features,
@@ -268,7 +266,7 @@ class DiscriminantHead(nn.Module):
                 part=(1 - share) / freedom,
             )
             self.left_out_hits[index] += (distances.argmin(dim=1) == labels).sum()
-            scales.append(fitted_scale(distances, labels, float(self.scale)))
+            scales.append(fitted_scale(distances, labels, float(self.scale), caution))
         self.scale.fill_(scales[SHRINKAGE.index(self.shrinkage)])
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
@@ -341,20 +339,21 @@ def left_out_distances(
     return distances
 
 
-def fitted_scale(distances: Tensor, labels: Tensor, former: float) -> float:
-    """Return the scale s that makes images likeliest, without straying from the former one for the sake of a few.
+def fitted_scale(distances: Tensor, labels: Tensor, former: float, caution: float) -> float:
+    """Return the scale s that makes images likeliest, near the former one where these say little.
 
         sum_x log softmax_y(-s d(x) / 2) - c / 2 (log s / s')^2 -> max,   by golden-section search in log s
 
     Args:
         distances: d (N, K), squared, infinite for classes that cannot be.
         labels: (N,) y.
-        former: s'; it counts for c = `CAUTION` images.
+        former: s'.
+        caution: c, how many images it counts for.
     """
 
     def loss(shift: float) -> float:
         logits = -former * math.exp(shift) / 2 * distances
-        return float(F.cross_entropy(logits, labels, reduction="sum")) + CAUTION / 2 * shift**2
+        return float(F.cross_entropy(logits, labels, reduction="sum")) + caution / 2 * shift**2
 
     low, high = -WIDEST, WIDEST
     inner, outer = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
