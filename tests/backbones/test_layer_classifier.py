@@ -31,18 +31,17 @@ def test_gives_the_layer_on_the_features_of_the_backbone(make_model, count):
     assert sorted(model.head.state_dict()) == ["bias", "weight"]
 
 
-def test_a_sketch_folds_into_the_layer(monkeypatch):
+def test_a_sketch_folds_into_the_layer():
     torch.manual_seed(0)
-    monkeypatch.setattr(vit, "MOST_FEATURES", 100)
     backbone = backbone_of(VisionTransformer(**SHAPE))
     layers = backbone.last_blocks("all")
-    assert backbone.layer_dim(len(layers)) == 100 < 3 * 3 * 32
+    assert backbone.layer_dim(len(layers), 100) == 100 < 3 * 3 * 32
     weight, bias = torch.randn(5, 100), torch.randn(5)
     images = torch.rand(4, 3, 16, 16)
     model = LayerClassifier(
         backbone.model, torch.tensor(layers), backbone.weight_before_sketch(weight, len(layers)), bias
     )
-    features = backbone.layer_features(images, layers)
+    features = backbone.layer_features(images, layers, 100)
     assert features.shape == (4, 100)
     torch.testing.assert_close(model(backbone.normalise(images)), features @ weight.T + bias, atol=1e-3, rtol=1e-4)
 

@@ -55,11 +55,14 @@ def test_what_the_models_card_says_runs(place, sdlora):
     assert known["answer"].label in done.stdout
 
 
+LAYERS = {"head.safetensors", "layer_classifier.py"}  # the default head sees several blocks
+
+
 @pytest.mark.parametrize(
     ("to", "files"),
     [
-        ("timm", {"config.json", "model.safetensors"}),
-        ("peft", {"adapter_config.json", "adapter_model.safetensors"}),
+        ("timm", {"config.json", "model.safetensors", *LAYERS}),
+        ("peft", {"adapter_config.json", "adapter_model.safetensors", *LAYERS}),
         ("onnx", {"model.onnx", "preprocessing.json", "predict.py", "check.npz"}),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from bundles import contents
 from lessons import write_stripes
 
+from sdlora import Learner
 from sdlora.bundle import writing
 from sdlora.cli.learn import seconds_of
 from sdlora.errors import ConfigError
@@ -234,6 +236,10 @@ def test_what_is_no_time(text):
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_lesson_that_is_stopped_leaves_the_model_as_it_was(home, number, code):
+    trains = Learner("untrained_vit", method="sdlora", adapt_tasks=None, device="cpu")
+    trains.learn(home / "spring", epochs=1)
+    shutil.rmtree(home / "shop")
+    trains.save(home / "shop")
     before = contents(home / "shop")
     command = [sys.executable, "-m", "sdlora.cli.main", "learn", "shop", "summer", "--epochs", "100000"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

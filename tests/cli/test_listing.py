@@ -28,7 +28,7 @@ def test_one_method_shows_options_and_recipes(sdlora):
     place = next(i for i, line in enumerate(lines) if line.startswith("rank_schedule"))
     assert lines[place].split(maxsplit=2)[1:] == ["absent", 'one of "paper" or list of lists of 2 integers']
     assert lines[place + 1].startswith('    SD-LoRA-RR: "paper" (0.8 of `rank` from task 4 on')
-    assert "    demo/sdlora, demo/sdlora_kd, demo/sdlora_rr, emoji100_10/sdlora," in out
+    assert "    demo/sdlora, demo/sdlora_kd, demo/sdlora_layers, demo/sdlora_rr," in out
     assert max(map(len, lines)) <= 120
 
 

@@ -12,8 +12,11 @@ from sdlora.heads.centroids import Centroids
 from sdlora.heads.identity import IdentityHead
 from sdlora.methods import METHODS
 
+HEAD = {"head": "linear", "head_init": "default", "head_lr_scale": 1.0}
+LAYERS = {"layers": None, "max_features": 4096, "adapt_tasks": None}
+
 PUBLISHED = {
-    "l2p": {"pool_size": 10, "prompt_length": 5, "num_selected": 5, "pull": 0.1, "batch_vote": False},
+    "l2p": {"pool_size": 10, "prompt_length": 5, "num_selected": 5, "pull": 0.1, "batch_vote": False, **HEAD},
     "dualprompt": {
         "g_layers": (0, 1),
         "e_layers": (2, 3, 4),
@@ -21,8 +24,15 @@ PUBLISHED = {
         "e_length": 5,
         "pull": 1.0,
         "batch_vote": False,
+        **HEAD,
     },
-    "coda_prompt": {"layers": (0, 1, 2, 3, 4), "num_components": 10, "prompt_length": 8, "orthogonality": 0.0},
+    "coda_prompt": {
+        "layers": (0, 1, 2, 3, 4),
+        "num_components": 10,
+        "prompt_length": 8,
+        "orthogonality": 0.0,
+        **HEAD,
+    },
     "hide_prompt": {
         "layers": (0, 1, 2, 3, 4),
         "prompt_length": 5,
@@ -38,7 +48,8 @@ PUBLISHED = {
         "threshold": 0.95,
         "num_tasks": None,
         "energy": "fourth",
-        "head_lr_scale": 1.0,
+        **HEAD,
+        **LAYERS,
     },
     "sdlora": {
         "targets": ("qkv:q", "qkv:v"),
@@ -46,15 +57,15 @@ PUBLISHED = {
         "preset": "released",
         "rank_schedule": None,
         "distill_threshold": None,
-        "head_init": "default",
-        "head_lr_scale": 1.0,
+        **HEAD,
+        **LAYERS,
     },
     "lora": {
         "targets": ("qkv:q", "qkv:v"),
         "rank": 10,
         "alpha": 10.0,
-        "head_init": "default",
-        "head_lr_scale": 1.0,
+        **HEAD,
+        **LAYERS,
     },
     "ranpac": {"adaptation": "adapter", "adapter_width": None, "projection_dim": None, "dropout": 0.1},
     "ease": {"adapter_width": None, "alpha": 0.1, "refresh": True, "dropout": 0.1},

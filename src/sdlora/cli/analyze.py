@@ -11,7 +11,6 @@ from sdlora.cli.console import Console
 from sdlora.cli.options import Device, with_console
 
 EXAMPLES = (
-    "sdlora analyze runs/mine/seed0",
     "sdlora analyze runs/mine/seed0 --against runs/lora/seed0",
     "sdlora analyze runs/mine/seed0 --heads",
 )
@@ -43,7 +42,7 @@ def analyze(
     out: Out = None,
     device: Device = None,
 ) -> int:
-    """Measure the three findings of the paper on a run, or what other heads make of its features.
+    """Measure the three findings of the paper on a run.
 
     Writes figures and a page. What each number means and when a run agrees is written in docs/analysis.md.
     """

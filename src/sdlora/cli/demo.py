@@ -31,10 +31,10 @@ Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where runs a
 
 @with_console
 def demo(console: Console, *, out: Out = Path("runs/demo"), device: Device = None) -> int:
-    """Compare SD-LoRA, with its head repaired and as published, with sequential LoRA in a few minutes.
+    """Compare SD-LoRA with sequential LoRA in a few minutes.
 
-    All learn four alphabets one after another, then real handwritten digits. Needs no network. A second call finds
-    the finished runs.
+    SD-LoRA runs with its head repaired and as published. All learn four alphabets one after another, then real
+    handwritten digits. Needs no network. A second call finds the finished runs.
     """
     from sdlora import reports
     from sdlora.cli.training import train_seeds

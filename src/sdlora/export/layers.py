@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import runpy
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -36,9 +34,14 @@ def layer_snippet(name: str) -> str:
 
 
 def load_layers(folder: Path, model: nn.Module) -> nn.Module:
-    """Do what `layer_snippet` says with the files in a folder that this process has written."""
+    """Do what `layer_snippet` says with the tensors in a folder; the class is the one whose source stands next to them.
+
+    Raises:
+        RuntimeError: If that file holds another source.
+    """
     from safetensors.torch import load_file
 
-    made: Any = runpy.run_path(str(folder / SOURCE))["LayerClassifier"]
-    loaded: nn.Module = made(model, **load_file(folder / HEAD))
-    return loaded.eval()
+    if (folder / SOURCE).read_bytes() != inspect.getsource(layer_classifier).encode():
+        raise RuntimeError(f"{folder / SOURCE} is not the source that was written")
+    tensors = load_file(folder / HEAD)
+    return layer_classifier.LayerClassifier(model, tensors["layers"], tensors["weight"], tensors["bias"]).eval()
