@@ -182,12 +182,12 @@ def report(folder: Path) -> None:
 
 
 def pictured(folder: Path) -> list[Path]:
-    """Return what figures show of a stream: recipes named like their method, and `REPAIRED`, with most seeds."""
+    """Return what figures show of a stream: recipes named like their method with most seeds, and `REPAIRED`."""
     from sdlora.methods import METHODS
 
-    names = [*METHODS.names(), *REPAIRED]
-    seeds = {folder / name: len(list((folder / name).glob("seed*"))) for name in names}
-    return [path for path, number in seeds.items() if number == max(seeds.values())]
+    seeds = {folder / name: len(list((folder / name).glob("seed*"))) for name in METHODS.names()}
+    full = [path for path, number in seeds.items() if number == max(seeds.values())]
+    return full + [folder / name for name in REPAIRED if any((folder / name).glob("seed*"))]
 
 
 def across(benchmark: str) -> None:
