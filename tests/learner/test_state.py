@@ -114,7 +114,7 @@ def test_options_are_told_in_their_own_words():
     with pytest.raises(ConfigError, match="no method is called"):
         sdlora.Learner("untrained_vit", method="sd")
     made = sdlora.Learner("untrained_vit", targets=["qkv:q"], rank=2, device="cpu")
-    usual = {"head": "discriminant", "layers": "all", "adapt_tasks": 1}
+    usual = {"head": "discriminant", "layers": "all", "max_features": 2048, "adapt_tasks": 1}
     assert made.method_options == {**usual, "targets": ["qkv:q"], "rank": 2}
 
 
