@@ -56,6 +56,22 @@ def test_differences_are_paired(runs):
     assert "| frozen backbone | 55.0 ± 0.0 | 65.0 ± 0.0 | 70.0 ± 0.0 | 80.0 ± 0.0 |" in text
 
 
+def test_seeds_of_other_images_are_not_paired(small):
+    for seed in (0, 1):
+        small.add("probe", seed, hits=[[90], [50, 60]], **PLAIN)
+        other = {"stream": other_stream(small, seed)}
+        small.add("probe", seed, hits=[[90], [60, 70]], name="probe_a", manifest=other, **START)
+    table = heads_table(compare(load_runs([small.root]))[0])
+    assert table.gain(FROZEN, STARTED) == "–"
+    assert table.mean(FROZEN, STARTED) == "65.0 ± 0.0"
+
+
+def other_stream(made, seed):
+    """Return the stream of a run with another digest, as if its images had been drawn elsewhere."""
+    known = json.loads((made.root / "small_2" / "probe" / f"seed{seed}" / "manifest.json").read_text())["stream"]
+    return {**known, "digest": "f" * 64}
+
+
 def test_the_page_shows_it(runs):
     page = render_page(runs)
     assert "Features and heads" in page

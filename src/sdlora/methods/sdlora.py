@@ -27,8 +27,8 @@ class SDLoRA(LinearClassifier):
         backbone: What is adapted; it stays frozen.
         targets: Projections to adapt; the paper takes the query and value projections of every block.
         rank: Rank of the first task's direction.
-        preset: ``"paper"``, ``"released"`` or ``"continuous"``, see `sdlora.adapters.presets`; the default is what
-            reached the highest accuracy on the offline benchmark (docs/benchmark.md).
+        preset: ``"paper"``, ``"released"`` or ``"continuous"``, see `sdlora.adapters.presets`; the default is what the
+            authors' code computes. docs/benchmark.md compares them.
         rank_schedule: SD-LoRA-RR: ``"paper"`` (0.8 of `rank` from task 4 on, 0.6 from task 8 on), or pairs
             [task, rank]; tasks count from 0. None keeps `rank`.
         distill_threshold: SD-LoRA-KD: a direction that the old ones explain up to this fraction of its square norm

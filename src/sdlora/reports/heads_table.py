@@ -31,9 +31,11 @@ class HeadsTable:
 
     Attributes:
         cells: Acc by seed, for each kind of features and each head of `HEADS` that was measured on it.
+        streams: Digest of the stream by seed, for each of these cells.
     """
 
     cells: dict[str, dict[str, BySeed]]
+    streams: dict[tuple[str, str], Mapping[int, str]]
 
     def mean(self, features: str, head: str) -> str:
         """Return mean and deviation in percent, a dash where nothing was measured."""
@@ -48,8 +50,11 @@ class HeadsTable:
         return _points(self._difference((features, head), (FROZEN, head)))
 
     def _difference(self, first: tuple[str, str], second: tuple[str, str]) -> Difference | None:
+        """Compare two cells on seeds for which both met the same images in the same order of classes."""
         one, other = (self.cells.get(features, {}).get(head, {}) for features, head in (first, second))
-        return paired_difference(one, other)
+        digests, others = (self.streams.get(cell, {}) for cell in (first, second))
+        same = {seed for seed in one.keys() & other.keys() if digests[seed] == others[seed]}
+        return paired_difference({seed: one[seed] for seed in same}, other)
 
 
 def heads_table(comparison: Comparison) -> HeadsTable | None:
@@ -59,24 +64,25 @@ def heads_table(comparison: Comparison) -> HeadsTable | None:
     discriminant start, whose features it was solved on.
     """
     cells: dict[str, dict[str, BySeed]] = {}
+    streams: dict[tuple[str, str], Mapping[int, str]] = {}
     for entry in comparison.ranked:
         features = _features(entry)
         if features is None:
             continue
         options = entry.runs[0].manifest.method.options
         kind, is_started = options.get("head", "linear"), options.get("head_init") == "discriminant"
-        row = cells.setdefault(features, {})
-        if kind == "linear":
-            row[HEADS[int(is_started)]] = entry.by_seed(acc)
-        else:
-            row[SOLVED[kind]] = entry.by_seed(acc)
+        row, digests = cells.setdefault(features, {}), {run.seed: run.manifest.stream.digest for run in entry.runs}
+        name = HEADS[int(is_started)] if kind == "linear" else SOLVED[kind]
+        row[name], streams[features, name] = entry.by_seed(acc), digests
         if kind == "linear" and is_started:
             found = {run.seed: run.heads for run in entry.runs if run.heads is not None}
-            for name, head in SOLVED.items():
+            for key, head in SOLVED.items():
                 if found and head not in row:
-                    row[head] = {seed: _accuracy(file, name) for seed, file in found.items()}
+                    row[head] = {seed: _accuracy(file, key) for seed, file in found.items()}
+                    streams[features, head] = digests
     rows = {features: row for features, row in cells.items() if len(row) > 1}
-    return HeadsTable(dict(sorted(rows.items(), key=lambda item: (item[0] != FROZEN, item[0])))) if rows else None
+    ordered = dict(sorted(rows.items(), key=lambda item: (item[0] != FROZEN, item[0])))
+    return HeadsTable(ordered, streams) if rows else None
 
 
 def render_heads(table: HeadsTable) -> str:
